@@ -1,0 +1,131 @@
+"""Typed messages to bytes and back: msgpack, for the wire and for the store. The only file that imports msgpack.
+
+Decoding accepts or raises `ProtocolError` (a record of the store: `CorruptRecordError`); nothing else comes out of it, whatever
+the bytes are. Sizes are bounded by the frame: what protects from a small frame that becomes a large object is that the
+frame itself is limited and every length inside is checked against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgpack
+import msgspec
+
+from cicd.errors import CicdError, ProtocolError
+from cicd.messages.base import Message, Wire
+
+FRAME_LIMIT_BYTES = 256 * 1024
+"""Longest frame on any socket; also ZeroMQ's MAXMSGSIZE."""
+
+M = TypeVar("M", bound=Message)
+
+_DECODE_ERRORS = (ValueError, RecursionError, msgpack.exceptions.UnpackException, msgspec.ValidationError, TypeError, OverflowError)
+
+
+class UnknownKindError(ProtocolError):
+    """A well-formed message of a kind that this conversation does not have."""
+
+    code = "unknown_kind"
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"unknown kind of message: {kind[:64]!r}")
+        self.kind = kind[:64]
+
+
+class CorruptRecordError(CicdError):
+    """A record of the store cannot be read: written by a newer version, or damaged."""
+
+    code = "corrupt"
+
+
+class Codec:
+    """Encodes any `Wire`, decodes those of one conversation.
+
+    Args:
+        kinds: the messages that may arrive.
+        limit_bytes: longest frame, in and out.
+    """
+
+    def __init__(self, kinds: Iterable[type[Wire]], limit_bytes: int = FRAME_LIMIT_BYTES) -> None:
+        self._types: dict[str, type[Wire]] = {kind.__name__: kind for kind in kinds}
+        self._limit = limit_bytes
+
+    def encode(self, message: Wire) -> bytes:
+        """Return a message as a frame.
+
+        Raises:
+            ProtocolError: code `too_large`: the frame would exceed the limit.
+        """
+        data = _pack(message)
+        if len(data) > self._limit:
+            raise ProtocolError(
+                f"{type(message).__name__} of {len(data)} bytes is over the limit of {self._limit}", code="too_large"
+            )
+        return data
+
+    def decode(self, frame: bytes | memoryview) -> Wire:
+        """Return the message in a frame.
+
+        Raises:
+            UnknownKindError: well-formed, but of no kind of this conversation.
+            ProtocolError: anything else.
+        """
+        if len(frame) > self._limit:
+            raise ProtocolError(f"frame of {len(frame)} bytes is over the limit of {self._limit}", code="too_large")
+        try:
+            fields = msgpack.unpackb(frame, raw=False, strict_map_key=True)
+        except _DECODE_ERRORS as error:
+            raise ProtocolError(f"not msgpack: {type(error).__name__}") from None
+        kind = fields.get("_") if isinstance(fields, dict) else None
+        if not isinstance(kind, str):
+            raise ProtocolError("not a message: no kind")
+        wanted = self._types.get(kind)
+        if wanted is None:
+            raise UnknownKindError(kind)
+        try:
+            return msgspec.convert(fields, wanted)
+        except _DECODE_ERRORS as error:
+            raise ProtocolError(f"{kind}: {str(error)[:200]}") from None
+
+
+def _pack(message: Message) -> bytes:
+    packed: bytes = msgpack.packb(msgspec.to_builtins(message, builtin_types=(bytes,)))
+    return packed
+
+
+def dump(record: Message) -> bytes:
+    """Return a record as bytes for the store."""
+    return _pack(record)
+
+
+def load(data: bytes, kind: type[M]) -> M:
+    """Return the record in bytes of the store.
+
+    Raises:
+        CorruptRecordError: they hold no such record.
+    """
+    try:
+        return msgspec.convert(msgpack.unpackb(data, raw=False, strict_map_key=True), kind)
+    except _DECODE_ERRORS as error:
+        raise CorruptRecordError(f"{kind.__name__}: {type(error).__name__}: {str(error)[:200]}") from None
+
+
+def to_plain(value: Message | Iterable[Message]) -> Any:
+    """Return a value as dicts, lists and scalars, for JSON output; defaults are included, bytes as base64."""
+    if isinstance(value, Message):
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    return [to_plain(item) for item in value]
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Message):
+        return to_plain(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return msgspec.to_builtins(value)
+
+

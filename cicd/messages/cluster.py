@@ -1,0 +1,73 @@
+"""Minions as the master knows them, and the tokens they join with."""
+
+from enum import StrEnum
+
+from cicd.messages.base import Message, MinionId
+
+
+class Connection(StrEnum):
+    """Whether a minion can be reached."""
+
+    JOINING = "joining"
+    """Known from before, not heard of since the master started."""
+    READY = "ready"
+    SUSPECT = "suspect"
+    """Silent for a while, or its connection broke: gets no new work."""
+    LOST = "lost"
+    """Its lease ran out: what ran there was given up."""
+
+
+class MinionRecord(Message, frozen=True):
+    """What must survive of a minion: its name, its session floor, what people said of it.
+
+    Attributes:
+        session: the newest session granted, the floor: an older one is refused.
+        fenced: the floor was raised by losing the lease: the session itself is no longer valid either.
+        suspended: whether people told it to take no new jobs.
+        ring: its place in the round-robin ring; never changes.
+    """
+
+    id: MinionId
+    name: str
+    ring: int
+    session: int = 0
+    fenced: bool = False
+    suspended: bool = False
+    suspended_by: str = ""
+    suspended_why: str = ""
+    hostname: str = ""
+    version: str = ""
+    platform: str = ""
+    labels: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    slots: int = 1
+    joined_s: float = 0.0
+
+
+class Disk(Message, frozen=True):
+    """The disk of a minion's data folder. Bytes."""
+
+    total_bytes: int = 0
+    free_bytes: int = 0
+
+
+class Load(Message, frozen=True):
+    """How busy a minion's machine is."""
+
+    load1: float = 0.0
+    memory_free_bytes: int = 0
+    disk: Disk = Disk()
+
+
+class TokenRecord(Message, frozen=True):
+    """A join token: a minion that holds its secret may join.
+
+    The secret itself is not kept: only the CURVE public key that is derived from it.
+    """
+
+    id: str
+    client_public: str
+    created_s: float
+    created_by: str = ""
+    note: str = ""
+    revoked: bool = False

@@ -1,0 +1,194 @@
+"""Control conversation between a minion's agent and the master (DEALER to ROUTER).
+
+    minion                                   master
+    Hello(session or 0, inventory)    ->
+                                      <-     Welcome(session, lease)        or Refused
+    Beat(session, seq, sent)          ->                                    each heartbeat
+                                      <-     BeatAck(seq)                   lease valid from `sent`
+                                      <-     RunJob(job, attempt)           again until seen; the minion dedupes
+    JobStarted(job, attempt)          ->
+    JobFinished(job, attempt, result) ->                                    again until acknowledged
+                                      <-     ResultAck(job, attempt)
+                                      <-     CancelJob(job, attempt)
+                                      <-     Fenced(session)                kill all, say Hello with session 0
+
+`session` counts a minion's incarnations; the master stores its floor. `attempt` is a job's fencing token. Either is compared
+with `<`, never with `!=`. Times of the `_boot_s` kind are the sender's own CLOCK_BOOTTIME and mean nothing elsewhere.
+"""
+
+from enum import StrEnum
+
+from cicd.messages.base import PROTOCOL_VERSION, Digest, ErrorReply, JobId, Message, MinionId, RunId, Wire
+from cicd.messages.cluster import Load
+from cicd.messages.run import Result
+
+
+class EntryState(StrEnum):
+    """What a minion's journal says of an attempt."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    DEAD = "dead"
+    """Started, never finished, and its processes are gone for certain."""
+
+
+class Entry(Message, frozen=True):
+    """An attempt that the minion's journal knows and the master has not acknowledged."""
+
+    job: JobId
+    attempt: int
+    state: EntryState
+    result: Result | None = None
+
+
+class Hello(Wire, frozen=True):
+    """First message of a connection, and again after `Fenced`.
+
+    Attributes:
+        minion: made by the minion once and kept in its data folder.
+        session: the session that its jobhost holds; 0: a jobhost that has none yet.
+        inventory: every unacknowledged entry of its journal, running attempts among them.
+        tags: interpreters and platforms it can run plugins for, such as `cp311-linux_x86_64`.
+        capabilities: optional parts of the protocol that it knows, by name.
+    """
+
+    minion: MinionId
+    name: str
+    hostname: str
+    version: str
+    platform: str
+    slots: int
+    session: int = 0
+    protocol: int = PROTOCOL_VERSION
+    capabilities: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    python: str = ""
+    inventory: tuple[Entry, ...] = ()
+    sent_boot_s: float = 0.0
+    load: Load = Load()
+
+
+class Welcome(Wire, frozen=True):
+    """The minion is in; `session` is what it speaks with from now on.
+
+    The lease is valid for `lease_s` from the moment the Hello was sent (`sent_boot_s` comes back).
+    """
+
+    session: int
+    lease_s: float
+    heartbeat_s: float
+    sent_boot_s: float
+    protocol: int = PROTOCOL_VERSION
+    capabilities: tuple[str, ...] = ()
+
+
+class Refused(Wire, frozen=True):
+    """The minion may not join; it says why and ends or tries again by `retryable`."""
+
+    code: str
+    text: str
+    retryable: bool = False
+
+
+class Beat(Wire, frozen=True):
+    """A heartbeat."""
+
+    session: int
+    seq: int
+    sent_boot_s: float
+    inventory: tuple[Entry, ...] = ()
+    load: Load = Load()
+
+
+class BeatAck(Wire, frozen=True):
+    """Heartbeat `seq` arrived: the lease is valid for `lease_s` from its `sent_boot_s`."""
+
+    session: int
+    seq: int
+    sent_boot_s: float
+
+
+class Fenced(Wire, frozen=True):
+    """The session that spoke is older than `floor` or has lost its lease: kill everything, then Hello with session 0."""
+
+    floor: int
+
+
+class Need(Message, frozen=True):
+    """The outputs of a job that a job needs."""
+
+    job: str
+    outputs: dict[str, str]
+
+
+class RunJob(Wire, frozen=True):
+    """Run this attempt. Deduplicated by the minion on (job, attempt)."""
+
+    session: int
+    run: RunId
+    run_number: int
+    job: JobId
+    name: str
+    attempt: int
+    pipeline: str
+    plugin: Digest
+    plugin_size_bytes: int
+    source: Digest
+    source_size_bytes: int
+    checkout: bool = True
+    params: dict[str, str] = {}
+    needs: tuple[Need, ...] = ()
+    timeout_s: float = 0.0
+    repository: str = ""
+    ref: str = ""
+    commit: str = ""
+
+
+class JobStarted(Wire, frozen=True):
+    """The attempt's process runs. Also what `RunJob` for a running attempt is answered with."""
+
+    session: int
+    job: JobId
+    attempt: int
+    pid: int
+    started_s: float
+
+
+class JobFinished(Wire, frozen=True):
+    """The attempt has ended and is in the journal; sent again until `ResultAck`."""
+
+    session: int
+    job: JobId
+    attempt: int
+    result: Result
+
+
+class ResultAck(Wire, frozen=True):
+    """The result is stored, or is stale and of no use: the minion may forget the attempt."""
+
+    job: JobId
+    attempt: int
+
+
+class CancelJob(Wire, frozen=True):
+    """Ask the attempt to stop; kill it after `grace_s`."""
+
+    session: int
+    job: JobId
+    attempt: int
+    grace_s: float
+    reason: str = ""
+
+
+class Goodbye(Wire, frozen=True):
+    """The minion leaves on purpose with nothing running: no lease has to be waited for."""
+
+    session: int
+
+
+FROM_MINION: tuple[type[Wire], ...] = (Hello, Beat, JobStarted, JobFinished, Goodbye, ErrorReply)
+"""What a master accepts on its control socket."""
+
+TO_MINION: tuple[type[Wire], ...] = (Welcome, Refused, BeatAck, Fenced, RunJob, ResultAck, CancelJob, ErrorReply)
+"""What a minion accepts."""
