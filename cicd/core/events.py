@@ -1,0 +1,119 @@
+"""What the core is told. Past tense; every event says what happened, never what to do about it.
+
+`asker` and `origin` are opaque to the core: they come back in the plan so that the shell knows whom to answer.
+"""
+
+from typing import NewType
+
+import msgspec
+
+from cicd.messages.base import MinionId, RunId
+from cicd.messages.minion import Beat, Goodbye, Hello, JobFinished, JobStarted
+from cicd.messages.pipeline import PipelineSpec
+from cicd.messages.run import RunRecord
+
+Asker = NewType("Asker", int)
+"""Names a person's pending call."""
+Origin = NewType("Origin", bytes)
+"""Names the connection that a message came by."""
+
+
+class Now(msgspec.Struct, frozen=True):
+    """The master's two clocks, in seconds: boot time decides, wall time is shown."""
+
+    boot_s: float
+    wall_s: float
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all events."""
+
+
+class RunSubmitted(Event, frozen=True):
+    """A person or a trigger wants a run. `run.number` is 0: the core gives it.
+
+    Attributes:
+        request: the asker's own id of this request; asking again with it gives the same run. Empty: none.
+        requires: what a minion must offer to run the plugin (artifact tags); any one of them is enough; empty: nothing.
+    """
+
+    run: RunRecord
+    spec: PipelineSpec
+    requires: tuple[str, ...] = ()
+    request: str = ""
+    plugin_size_bytes: int = 0
+    source_size_bytes: int = 0
+    asker: Asker | None = None
+
+
+class RunCancelRequested(Event, frozen=True):
+    """A person wants a run to end."""
+
+    run: RunId
+    by: str
+    asker: Asker | None = None
+
+
+class MinionSaidHello(Event, frozen=True):
+    """A minion's first message on a connection. `user`: what its key proved."""
+
+    hello: Hello
+    origin: Origin
+    user: str
+    received_boot_s: float
+
+
+class MinionBeat(Event, frozen=True):
+    """A heartbeat of a minion that is bound to its connection."""
+
+    minion: MinionId
+    beat: Beat
+    received_boot_s: float
+
+
+class MinionStartedJob(Event, frozen=True):
+    """A minion says that an attempt runs."""
+
+    minion: MinionId
+    started: JobStarted
+
+
+class MinionFinishedJob(Event, frozen=True):
+    """A minion says how an attempt ended."""
+
+    minion: MinionId
+    finished: JobFinished
+
+
+class MinionSaidGoodbye(Event, frozen=True):
+    """A minion left on purpose; nothing runs there."""
+
+    minion: MinionId
+    goodbye: Goodbye
+
+
+class MinionDisconnected(Event, frozen=True):
+    """The connection that the minion was bound to is gone."""
+
+    minion: MinionId
+
+
+class MinionSuspended(Event, frozen=True):
+    """A person wants no new jobs on a minion."""
+
+    minion: MinionId
+    by: str
+    why: str
+    asker: Asker | None = None
+
+
+class MinionResumed(Event, frozen=True):
+    """A person wants new jobs on a minion again."""
+
+    minion: MinionId
+    by: str
+    asker: Asker | None = None
+
+
+class Ticked(Event, frozen=True):
+    """Time has passed."""

@@ -1,0 +1,67 @@
+"""What the core wants done after a batch of events: first everything in `saves`, in one transaction; then the rest, in order."""
+
+from dataclasses import dataclass, field
+
+from cicd.core.events import Asker, Origin
+from cicd.errors import CicdError
+from cicd.messages.base import MinionId, PipelineId, RunId, Wire
+from cicd.messages.cluster import MinionRecord
+from cicd.messages.pipeline import LastRun
+from cicd.messages.run import AttemptRecord, JobRecord, RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """From now on this connection speaks for the minion."""
+
+    minion: MinionId
+    origin: Origin
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message to a minion, by the connection that is bound to it; if there is none it is dropped."""
+
+    minion: MinionId
+    message: Wire
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Send a message back on the connection it came by."""
+
+    origin: Origin
+    message: Wire
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer a person's call with a record, or with the error."""
+
+    asker: Asker
+    result: RunRecord | MinionRecord | CicdError
+
+
+Effect = Bind | Send | Answer | Reply
+
+
+@dataclass(slots=True)
+class Plan:
+    """Records by key (the last version of a batch counts), and effects in order."""
+
+    runs: dict[RunId, RunRecord] = field(default_factory=dict)
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    attempts: dict[tuple[str, int], AttemptRecord] = field(default_factory=dict)
+    minions: dict[MinionId, MinionRecord] = field(default_factory=dict)
+    forgotten_minions: dict[MinionId, MinionRecord] = field(default_factory=dict)
+    last_runs: dict[PipelineId, LastRun] = field(default_factory=dict)
+    requests: dict[str, RunId] = field(default_factory=dict)
+    effects: list[Effect] = field(default_factory=list)
+
+    @property
+    def saves(self) -> bool:
+        """Whether there is anything to store."""
+        return bool(
+            self.runs or self.jobs or self.attempts or self.minions or self.forgotten_minions or self.last_runs
+        )
