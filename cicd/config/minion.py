@@ -1,0 +1,165 @@
+"""A minion's configuration."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from cicd.config.loading import load, private_file_problem
+from cicd.config.places import default_data_dir, host_name
+from cicd.config.types import (
+    Count,
+    Log,
+    Problem,
+    SecondsOrZero,
+    Section,
+    Tap,
+    is_name,
+    split_tcp,
+    tap_problems,
+)
+
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/=-]{0,62}")
+
+
+class Minion(Section, frozen=True):
+    """`[minion]`: who it is and what it offers.
+
+    Attributes:
+        name: unique in the cluster.
+        data_dir: folder for everything it keeps. One minion per folder.
+        slots: jobs at the same time.
+        labels: what jobs can ask for.
+    """
+
+    name: str
+    data_dir: Path
+    slots: Count
+    labels: tuple[str, ...] = ()
+
+
+class Remote(Section, frozen=True):
+    """`[master]`: the master that it works for.
+
+    Attributes:
+        control: the master's control address.
+        bulk: the master's bulk address.
+        token: the join token; after loading never empty.
+        token_file: holds the token instead.
+    """
+
+    control: str = "tcp://127.0.0.1:7711"
+    bulk: str = "tcp://127.0.0.1:7712"
+    token: str = ""
+    token_file: Path | None = None
+
+    def __repr__(self) -> str:
+        """Return it without the token: configurations end up in logs."""
+        return f"Remote(control={self.control!r}, bulk={self.bulk!r}, token='***', token_file={self.token_file!r})"
+
+
+class Jobs(Section, frozen=True):
+    """`[jobs]`: how jobs are run.
+
+    Attributes:
+        cancel_grace_s: between asking a job to stop and killing it, where the minion itself decides.
+        keep_workspaces: whether folders of finished attempts stay, to look into.
+        zygote_idle_s: how long a pipeline stays loaded without a job.
+        pass_env: names of the minion's own variables that jobs see too.
+    """
+
+    cancel_grace_s: SecondsOrZero = 10.0
+    keep_workspaces: bool = False
+    zygote_idle_s: SecondsOrZero = 60.0
+    pass_env: tuple[str, ...] = ()
+
+
+class Agent(Section, frozen=True):
+    """`[agent]`: the process of the minion that speaks to the master.
+
+    Attributes:
+        restart_delay_s: between its end and its next start.
+        command: the program and its arguments; empty: the one that comes with cicd.
+    """
+
+    restart_delay_s: SecondsOrZero = 0.5
+    command: tuple[str, ...] = ()
+
+
+class MinionConfig(Section, frozen=True):
+    """Everything that can be said to a minion; made by `load_minion`."""
+
+    minion: Minion
+    master: Remote = Remote()
+    jobs: Jobs = Jobs()
+    agent: Agent = Agent()
+    tap: Tap = Tap()
+    log: Log = Log()
+
+
+def load_minion(
+    path: Path | None, env: Mapping[str, str], overrides: Mapping[str, object] | None = None
+) -> MinionConfig:
+    """Return a minion's configuration, its token read from the token file if there is one.
+
+    Args:
+        path: the file; None: defaults, environment and flags only.
+        env: the environment; `CICD_SECTION_KEY` beats the file.
+        overrides: flags: `{"section.key": value}` or `{"section": {"key": value}}`; beat all.
+
+    Raises:
+        ConfigError: anything is wrong; it names everything that is.
+    """
+    base: dict[str, dict[str, object]] = {
+        "minion": {
+            "name": host_name(),
+            "data_dir": str(default_data_dir("minion", env)),
+            "slots": os.cpu_count() or 1,
+        }
+    }
+    return load(MinionConfig, path, env, overrides or {}, base, _finish)
+
+
+def _finish(config: MinionConfig) -> tuple[MinionConfig, list[Problem]]:
+    if not config.tap.address:
+        tap = msgspec.structs.replace(config.tap, address=f"ipc://{config.minion.data_dir}/tap.sock")
+        config = msgspec.structs.replace(config, tap=tap)
+    problems = tap_problems(config.tap) if config.tap.enabled else []
+    name = config.minion.name
+    if not is_name(name):
+        problems.append(Problem("minion.name", f"{name!r}: letters, digits, '.', '_' and '-' only, 63 at most"))
+    for label in config.minion.labels:
+        if not _LABEL.fullmatch(label):
+            problems.append(Problem("minion.labels", f"{label!r}: letters, digits and . _ : / = - only, 63 at most"))
+    for key in ("control", "bulk"):
+        parts = split_tcp(getattr(config.master, key))
+        if parts is None or parts[1] == 0 or parts[0] == "*":
+            problems.append(
+                Problem(f"master.{key}", f"{getattr(config.master, key)!r} is not of the form tcp://HOST:PORT")
+            )
+    remote, token_problems = _with_token(config.master)
+    return msgspec.structs.replace(config, master=remote), problems + token_problems
+
+
+def _with_token(remote: Remote) -> tuple[Remote, list[Problem]]:
+    if remote.token_file is None:
+        if remote.token:
+            return remote, []
+        return remote, [
+            Problem(
+                "master.token_file",
+                "it or master.token is needed; 'cicd tokens create' on the master makes one",
+                ("master.token",),
+            )
+        ]
+    if remote.token:
+        return remote, [Problem("master.token_file", "master.token is given too: keep one of them")]
+    problem = private_file_problem(remote.token_file)
+    if problem:
+        return remote, [Problem("master.token_file", problem)]
+    token = remote.token_file.read_text(encoding="utf-8", errors="replace").strip()
+    if not token:
+        return remote, [Problem("master.token_file", f"{remote.token_file} is empty")]
+    return msgspec.structs.replace(remote, token=token), []
