@@ -186,13 +186,9 @@ class _Extraction:
             os.utime(descriptor, (member.mtime, member.mtime))
 
     def _make_links(self) -> None:
-        # All folders first: while they are made there is no symlink that one could be made through.
+        # All folders first: while they are made there is no symlink that one could be made through, and where a link
+        # is to lie behind another one, that other one now collides with the folder.
         for name in self._links:
-            parent = name.rpartition("/")[0]
-            while parent:
-                if parent in self._links:
-                    raise ArtifactError(f"{name!r} lies behind the symlink {parent!r}")
-                parent = parent.rpartition("/")[0]
             with _blaming(name):
                 (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
         for name, target in self._links.items():

@@ -65,6 +65,8 @@ def test_equal_content_gives_equal_bytes_whatever_times_modes_and_order(tmp_path
     os.utime(tmp_path / "b" / "app" / "run.sh", (1, 1))
     assert pack(tmp_path / "a", tmp_path / "a.tar") == pack(tmp_path / "b", tmp_path / "b.tar")
     with tarfile.open(tmp_path / "a.tar") as tar:
+        names = [os.fsencode(m.name) for m in tar]
+        assert names == sorted(names)
         assert {(m.uid, m.gid, m.uname, m.gname, m.mtime) for m in tar} == {(0, 0, "", "", EARLIEST_S)}
 
 
