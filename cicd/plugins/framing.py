@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Iterator
 
 from cicd.errors import ProtocolError
 
@@ -36,24 +37,26 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take more bytes; return the frames that are whole now, in order.
+    def feed(self, data: bytes) -> None:
+        """Take more bytes; iterate over this object for the frames that are whole now."""
+        self._buffer += data
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the frames that are whole, in order; each is handed out once.
 
         Raises:
             ProtocolError: code `too_large`: a length over the limit. The stream is of no further use.
         """
-        self._buffer += data
-        frames: list[bytes] = []
         while len(self._buffer) >= _HEADER.size:
             (length,) = _HEADER.unpack_from(self._buffer)
             if length > LIMIT_BYTES:
                 raise _too_large(length)
             end = _HEADER.size + length
             if len(self._buffer) < end:
-                break
-            frames.append(bytes(self._buffer[_HEADER.size : end]))
+                return
+            frame = bytes(self._buffer[_HEADER.size : end])
             del self._buffer[:end]
-        return frames
+            yield frame
 
     @property
     def pending_bytes(self) -> int:

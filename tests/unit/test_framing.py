@@ -36,8 +36,10 @@ def test_a_length_over_the_limit_is_refused_both_ways() -> None:
     with pytest.raises(ProtocolError) as caught:
         encode_frame(bytes(LIMIT_BYTES + 1))
     assert caught.value.code == "too_large"
+    reader = FrameReader()
+    reader.feed(b"\xff\xff\xff\xff")
     with pytest.raises(ProtocolError) as caught:
-        FrameReader().feed(b"\xff\xff\xff\xff")
+        list(reader)
     assert caught.value.code == "too_large"
     assert len(encode_frame(bytes(LIMIT_BYTES))) == LIMIT_BYTES + 4
 
