@@ -25,9 +25,10 @@ from cicd.plugins.framing import (
 def test_frames_come_out_as_they_went_in_however_the_stream_is_cut(frames: list[bytes], step: int) -> None:
     stream = b"".join(encode_frame(frame) for frame in frames)
     reader = FrameReader()
-    out = [
-        frame for start in range(0, len(stream), step) for frame in reader.feed(stream[start : start + step])
-    ]
+    out: list[bytes] = []
+    for start in range(0, len(stream), step):
+        reader.feed(stream[start : start + step])
+        out += reader
     assert out == frames
     assert reader.pending_bytes == 0
 
