@@ -163,9 +163,9 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
             gc.collect()  # what only a cycle holds is gone when it is next looked for
         return not left
 
-    try:
+    with suppress(TimeoutError):
         wait_until(clean, _SETTLE_S)
-    except TimeoutError:
-        story = "; ".join(f"{kind} {name}" for kind, names in left.items() for name in names)
+    if left:
         _end(left)
+        story = "; ".join(f"{kind} {name}" for kind, names in left.items() for name in names)
         pytest.fail(f"left behind: {story}", pytrace=False)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 CONFTEST = Path(__file__).resolve().parents[1] / "conftest.py"
 
@@ -20,9 +19,17 @@ LEAKS = {
 }
 
 
-def run_suite(folder: Path, source: str, *options: str) -> subprocess.CompletedProcess[str]:
+SKIPS = {
+    "test_call.py": "import pytest\ndef test_inner():\n    pytest.skip('no reason 1')\n",
+    "test_mark.py": "import pytest\n@pytest.mark.skip(reason='no reason 2')\ndef test_inner():\n    pass\n",
+    "test_module.py": "import pytest\npytest.skip('no reason 3', allow_module_level=True)\n",
+}
+
+
+def run_suite(folder: Path, files: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text(CONFTEST.read_text().replace("_SETTLE_S = 5.0", "_SETTLE_S = 0.2"))
-    (folder / "test_inner.py").write_text(source)
+    for name, source in files.items():
+        (folder / name).write_text(source)
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
         cwd=folder,
@@ -34,37 +41,30 @@ def run_suite(folder: Path, source: str, *options: str) -> subprocess.CompletedP
     )
 
 
-def body(statements: str) -> str:
-    return "def test_inner():\n" + "".join(f"    {line}\n" for line in statements.splitlines())
+def function(name: str, statements: str) -> str:
+    return f"def {name}():\n" + "".join(f"    {line}\n" for line in statements.splitlines())
 
 
-@pytest.mark.parametrize("kind", LEAKS)
-def test_a_leak_fails_the_test_that_made_it(kind: str, tmp_path: Path) -> None:
-    ended = run_suite(
-        tmp_path, body(LEAKS[kind])
-    )  # an actor or process that is not ended would keep this from returning
-    assert ended.returncode == 1, ended.stdout + ended.stderr
-    assert f"left behind: {kind}" in ended.stdout, ended.stdout
+def test_a_leak_fails_the_test_that_made_it(tmp_path: Path) -> None:
+    source = "\n".join(function(f"test_{kind}", statements) for kind, statements in LEAKS.items())
+    # An actor or a process that is not ended would keep this from returning.
+    ended = run_suite(tmp_path, {"test_inner.py": source})
+    found = re.findall(r"^left behind: (\w+) ", ended.stdout, re.MULTILINE)
+    assert found == list(LEAKS), ended.stdout + ended.stderr
+    assert ended.returncode == 1
 
 
 def test_a_leak_can_be_allowed_by_name(tmp_path: Path) -> None:
-    source = "import pytest\n@pytest.mark.leaks('folder', 'shows that it can')\n" + body(LEAKS["folder"])
-    ended = run_suite(tmp_path, source)
+    source = "import pytest\n@pytest.mark.leaks('folder', 'shows that it can')\n" + function("test_it", LEAKS["folder"])
+    ended = run_suite(tmp_path, {"test_inner.py": source})
     assert ended.returncode == 0, ended.stdout
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        body("import pytest\npytest.skip('no reason')"),
-        "import pytest\n@pytest.mark.skip(reason='no reason')\n" + body("pass"),
-        "import pytest\npytest.skip('no reason', allow_module_level=True)\n",
-    ],
-)
-def test_a_skipped_test_fails_where_nothing_may_be_skipped(source: str, tmp_path: Path) -> None:
-    allowed = run_suite(tmp_path, source)
-    assert "1 skipped" in allowed.stdout
-    refused = run_suite(tmp_path, source, "--no-skips")
-    assert refused.returncode in (1, 2)
-    assert "does not allow: " in refused.stdout
-    assert "no reason" in refused.stdout
+def test_a_skipped_test_fails_where_nothing_may_be_skipped(tmp_path: Path) -> None:
+    allowed = run_suite(tmp_path, SKIPS)
+    assert "3 skipped" in allowed.stdout
+    refused = run_suite(tmp_path, SKIPS, "--no-skips", "--continue-on-collection-errors")
+    assert refused.returncode == 1, refused.stdout
+    assert "skipped" not in refused.stdout.splitlines()[-1]
+    for why in ("no reason 1", "no reason 2", "no reason 3"):
+        assert f"does not allow: Skipped: {why}" in refused.stdout or f"does not allow: {why}" in refused.stdout
