@@ -1,0 +1,23 @@
+"""The client's side of the client conversation: how a master is spoken to by all who are no minions."""
+
+from cicd.client.connection import Client, Event, Stream
+from cicd.client.dial import connect
+from cicd.client.operator import (
+    Operator,
+    OperatorFileError,
+    read_operator,
+    readdress_operator,
+    write_operator,
+)
+
+__all__ = [
+    "Client",
+    "Event",
+    "Operator",
+    "OperatorFileError",
+    "Stream",
+    "connect",
+    "read_operator",
+    "readdress_operator",
+    "write_operator",
+]
