@@ -1,8 +1,8 @@
 """Typed messages to bytes and back: msgpack, for the wire and for the store. The only file that imports msgpack.
 
-Decoding accepts or raises `ProtocolError` (a record of the store: `CorruptRecordError`); nothing else comes out of it, whatever
-the bytes are. Sizes are bounded by the frame: what protects from a small frame that becomes a large object is that the
-frame itself is limited and every length inside is checked against it.
+Decoding accepts or raises `ProtocolError` (a record of the store: `CorruptRecordError`); nothing else comes out of it,
+whatever the bytes are. Sizes are bounded by the frame: what protects from a small frame that becomes a large object is
+that the frame itself is limited and every length inside is checked against it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,23 @@ FRAME_LIMIT_BYTES = 256 * 1024
 
 M = TypeVar("M", bound=Message)
 
-_DECODE_ERRORS = (ValueError, RecursionError, msgpack.exceptions.UnpackException, msgspec.ValidationError, TypeError, OverflowError)
+_DECODE_ERRORS = (
+    ValueError,
+    RecursionError,
+    msgpack.exceptions.UnpackException,
+    msgspec.ValidationError,
+    TypeError,
+    OverflowError,
+)
+
+_ENCODE_ERRORS = (ValueError, OverflowError)
+
+_SHOWN = frozenset(
+    {"run", "job", "attempt", "session", "seq", "digest", "minion", "offset", "size_bytes", "length", "id", "floor"}
+)
+"""What `peek` shows: ids and numbers, nothing that a user wrote."""
+_NESTED = frozenset({"call", "answer"})
+_SHOWN_LENGTH = 128
 
 
 class UnknownKindError(ProtocolError):
@@ -56,9 +72,15 @@ class Codec:
         """Return a message as a frame.
 
         Raises:
-            ProtocolError: code `too_large`: the frame would exceed the limit.
+            ProtocolError: code `too_large`: the frame would exceed the limit; `unencodable`: a text in it is no
+                Unicode (a lone surrogate, as from an odd file name), or a number does not fit into 64 bits.
         """
-        data = _pack(message)
+        try:
+            data = _pack(message)
+        except _ENCODE_ERRORS as error:
+            raise ProtocolError(
+                f"{type(message).__name__} cannot be sent: {str(error)[:200]}", code="unencodable"
+            ) from None
         if len(data) > self._limit:
             raise ProtocolError(
                 f"{type(message).__name__} of {len(data)} bytes is over the limit of {self._limit}", code="too_large"
@@ -112,6 +134,51 @@ def load(data: bytes, kind: type[M]) -> M:
         raise CorruptRecordError(f"{kind.__name__}: {type(error).__name__}: {str(error)[:200]}") from None
 
 
+def peek(frame: bytes) -> tuple[str, dict[str, str]]:
+    """Return a message's kind and its ids as text, without decoding the rest. For the tap.
+
+    Args:
+        frame: a message, perhaps cut off at its end.
+
+    Returns:
+        The kind, `?` for what is no message, and those of an allow-list of fields that were found; of a call or an
+        answer inside only its kind. Never raises.
+    """
+    unpacker = msgpack.Unpacker(raw=False, strict_map_key=True, max_buffer_size=max(1, len(frame)))
+    kind = "?"
+    ids: dict[str, str] = {}
+    try:
+        unpacker.feed(frame)
+        for _ in range(unpacker.read_map_header()):
+            name = unpacker.unpack()
+            if name == "_":
+                kind = _shown(unpacker.unpack()) or "?"
+            elif name in _SHOWN:
+                ids[name] = _shown(unpacker.unpack())
+            elif name in _NESTED:
+                ids[name] = _nested_kind(unpacker)
+            else:
+                unpacker.skip()
+    except _DECODE_ERRORS:
+        pass  # cut off, or not ours: what was read so far stands
+    return kind, {name: text for name, text in ids.items() if text}
+
+
+def _nested_kind(unpacker: msgpack.Unpacker) -> str:
+    kind = ""
+    for _ in range(unpacker.read_map_header()):
+        if unpacker.unpack() == "_":
+            kind = _shown(unpacker.unpack())
+        else:
+            unpacker.skip()
+    return kind
+
+
+def _shown(value: object) -> str:
+    text = str(value)[:_SHOWN_LENGTH] if isinstance(value, str | int) else ""
+    return text if text.isprintable() else ""
+
+
 def to_plain(value: Message | Iterable[Message]) -> Any:
     """Return a value as dicts, lists and scalars, for JSON output; defaults are included, bytes as base64."""
     if isinstance(value, Message):
@@ -127,5 +194,3 @@ def _plain(value: object) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return msgspec.to_builtins(value)
-
-

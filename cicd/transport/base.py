@@ -1,12 +1,12 @@
 """The contract of every transport: a listener that many peers reach, and a dialer that reaches one listener.
 
-Both own a thread (the "socket loop") that is the only one to touch the socket. What arrives is handed over in batches to a callback on
-that thread, which must be quick: typically it appends to an inbox and wakes an actor. `send` may be called from any
-thread; it never blocks: it puts the frame into a bounded queue of its peer. Delivery is at most once and in order per
-peer while a connection lasts; everything stronger (acks, sessions) is built above.
+Both own a thread (the "socket loop") that is the only one to touch the socket. What arrives is handed over in batches
+to a callback on that thread, which must be quick: typically it appends to an inbox and wakes an actor. `send` may be
+called from any thread; it never blocks: it puts the frame into a bounded queue of its peer. Delivery is at most once
+and in order per peer while a connection lasts; everything stronger (acks, sessions) is built above.
 
-One frame is one message, `bytes`, at most `cicd.codec.FRAME_LIMIT_BYTES`. Longer frames never arrive: their sender is disconnected
-or they are dropped and counted. Messages of several parts are dropped and counted.
+One frame is one message, `bytes`, at most `cicd.codec.FRAME_LIMIT_BYTES`. Longer frames never arrive: their sender is
+disconnected or they are dropped and counted. Messages of several parts are dropped and counted.
 """
 
 from __future__ import annotations

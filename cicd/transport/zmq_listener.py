@@ -1,0 +1,375 @@
+"""A ROUTER with CURVE behind the `Listener` contract.
+
+Theory of operation. One thread loops: poll (socket, its monitor, wake-up), read the monitor, read a batch, hand it
+over, hand out what `send` has queued, tell the news.
+
+A peer is known from its first frame on. That frame says which descriptor its connection has; the monitor says when
+that descriptor is closed. Both are brought together after the monitor was read dry once more, so that whatever
+happened to the descriptor before this connection had it is past. A connection's end is told after the socket was read
+dry: its last frames come first. (A frame may still come late by some microseconds; its peer is then told to be gone
+again.)
+
+Frames go out without blocking. What ZeroMQ does not take (its queue for the peer is full) waits in a bounded backlog
+of the peer and is tried again after 2 ms, later less often: a ROUTER cannot say that one peer has become writable.
+
+A peer that chose a routing id itself is not heard: it could wait for the id of another one to become free. The user
+is read from every frame, not remembered by routing id, for the same reason.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path
+
+import zmq
+
+from cicd.clock import Clock
+from cicd.codec import FRAME_LIMIT_BYTES
+from cicd.errors import UserError
+from cicd.transport.base import Delivery, OnBatch, OnDeath, OnPeer, PeerEvent, PeerId, PeerState
+from cicd.transport.curve import KeyPair
+from cicd.transport.tap import Tap
+from cicd.transport.zmq_connections import Connections, wire_bytes
+from cicd.transport.zmq_loop import CLOSE_S, READ_BATCH, SocketLoop
+from cicd.transport.zmq_monitor import Monitor
+from cicd.transport.zmq_options import harden_listener
+
+_EVENTS = (
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_ACCEPT_FAILED
+    | zmq.EVENT_CLOSED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+)
+_RETRY_S = (0.002, 0.05)
+"""Shortest and longest time until a backlog is tried again."""
+_OUTBOX_FACTOR = 64
+"""The queue of all peers together holds this many times the queue of one."""
+
+QUEUE_FRAMES = 1000
+QUEUE_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Peer:
+    user: str
+    fd: int
+    heard: bool
+
+
+@dataclass(slots=True)
+class _Backlog:
+    frames: deque[bytes] = field(default_factory=deque)
+    size_bytes: int = 0
+
+
+class _Sent(Enum):
+    YES = auto()
+    GONE = auto()
+    LATER = auto()
+
+
+class ZmqListener(SocketLoop):
+    """Bound as soon as it is made; accepts from `start` on.
+
+    Args:
+        context: holds the ZAP handler; without one nobody gets in.
+        address: `tcp://host:port` (`*` for a free port) or `ipc://path`, whose socket file gets mode 0600.
+        server_keys: the pair that peers pin.
+        zap_domain: what the policy is asked with.
+        clock: gives the time of arrival.
+        tap: mirrors what passes; None: nothing.
+        name: of the socket, in taps and as the thread's name.
+        queue_limit: most frames that wait for one peer.
+        queue_limit_bytes: most bytes that wait for one peer.
+
+    Raises:
+        UserError: it cannot listen there.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        address: str,
+        server_keys: KeyPair,
+        zap_domain: str,
+        *,
+        clock: Clock,
+        tap: Tap | None = None,
+        name: str = "listener",
+        queue_limit: int = QUEUE_FRAMES,
+        queue_limit_bytes: int = QUEUE_BYTES,
+    ) -> None:
+        super().__init__(f"cicd-{name}")
+        self._socket_name = name
+        self._address = ""
+        self._clock = clock
+        self._tap = tap
+        self._limit = queue_limit
+        self._limit_bytes = queue_limit_bytes
+        self._outbox: deque[tuple[PeerId, bytes]] = deque()
+        self._overflow: set[PeerId] = set()
+        self._backlogs: dict[PeerId, _Backlog] = {}
+        self._retry_s = _RETRY_S[0]
+        self._retry_at = 0.0
+        self._peers: dict[PeerId, _Peer] = {}
+        self._by_fd: dict[int, PeerId] = {}
+        self._leaving: list[PeerId] = []
+        self._news: dict[PeerEvent, None] = {}
+        self._connections = Connections()
+        self._socket = context.socket(zmq.ROUTER)
+        self._monitor = Monitor(context, self._socket, _EVENTS)
+        try:
+            harden_listener(self._socket, server_keys, zap_domain)
+            self._socket.bind(address)
+            self._address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
+            if self._address.startswith("ipc://"):
+                Path(self._address.removeprefix("ipc://")).chmod(0o600)
+        except zmq.ZMQError as error:
+            self._release()
+            self._wake.close()
+            raise UserError(f"cannot listen on {address}: {error.strerror}") from error
+        except BaseException:
+            self._release()
+            self._wake.close()
+            raise
+
+    @property
+    def address(self) -> str:
+        """Where it listens, with the real port."""
+        return self._address
+
+    def start(self, on_batch: OnBatch, on_peer: OnPeer, on_death: OnDeath) -> None:
+        """Begin to accept; see `Listener`."""
+        self._on_batch = on_batch
+        self._on_peer = on_peer
+        self._begin(on_death)
+
+    def send(self, peer: PeerId, frame: bytes) -> None:
+        """Queue a frame for a peer; see `Listener`. Frames over the limit are dropped and counted."""
+        if len(self._outbox) < self._limit * _OUTBOX_FACTOR:
+            self._outbox.append((peer, frame))
+        else:
+            self._overflow.add(peer)
+        self._wake.notify()
+
+    # ---- the loop --------------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        poller = zmq.Poller()
+        wake_fd = self._wake.fileno()
+        for pollable in (self._socket, self._monitor.socket, wake_fd):
+            poller.register(pollable, zmq.POLLIN)  # the default would include POLLOUT: a ROUTER is always writable
+        while not self._closing:
+            self._wake.park()
+            idle = not (self._outbox or self._overflow or self._closing)
+            ready = dict(poller.poll(self._nap_ms() if idle else 0))
+            self._wake.unpark(woken=wake_fd in ready)
+            now = self._clock.boot_s()
+            self._read_monitor()
+            if self._socket in ready or self._leaving:
+                self._read(now)
+            self._connections.check(now)
+            self._send_all(now)
+            self._tell()
+        self._drain()
+
+    def _nap_ms(self) -> int | None:
+        now = self._clock.boot_s()
+        ends = [self._retry_at] if self._backlogs else []
+        if self._connections.next_check_s is not None:
+            ends.append(self._connections.next_check_s)
+        return max(0, int((min(ends) - now) * 1000) + 1) if ends else None
+
+    def _read_monitor(self) -> None:
+        for event, value in self._monitor.drain():
+            if event == zmq.EVENT_ACCEPTED:
+                self._connections.opened(value, self._clock.boot_s())
+            elif event == zmq.EVENT_DISCONNECTED:
+                self._connections.closed(value)
+                peer = self._by_fd.pop(value, None)
+                if peer is not None:
+                    self._leaving.append(peer)
+            elif event == zmq.EVENT_ACCEPT_FAILED:
+                self._count("accept_failed")
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                self.counters.denied += 1
+            elif event != zmq.EVENT_CLOSED:
+                self._count("handshake_failed")
+
+    def _read(self, now: float) -> None:
+        batch: list[Delivery] = []
+        receive = self._socket.recv
+        dry = False
+        for _ in range(READ_BATCH):
+            try:
+                peer = PeerId(receive(zmq.NOBLOCK))
+            except zmq.Again:
+                dry = True
+                break
+            frame = receive(zmq.NOBLOCK, copy=False)
+            known = self._identify(peer, frame)
+            if frame.more:
+                self._skip(frame, known)
+                continue
+            data = frame.bytes
+            self._connections.delivered(known.fd, wire_bytes(len(data)))
+            if not known.heard:
+                self._count("dropped_named")
+            elif len(data) > FRAME_LIMIT_BYTES:
+                self._count("dropped_oversize")
+            else:
+                batch.append(Delivery(peer, known.user, data, now))
+        if batch:
+            self.counters.received += len(batch)
+            if self._tap is not None:
+                for delivery in batch:
+                    self._tap.record(self._socket_name, "in", delivery.peer, delivery.frame)
+            self._on_batch(batch)
+        if dry and self._leaving:
+            self._dismiss()
+
+    def _identify(self, peer: PeerId, frame: zmq.Frame) -> _Peer:
+        user = str(frame.get("User-Id"))
+        known = self._peers.get(peer)
+        if known is not None and known.user == user:
+            return known
+        known = _Peer(user, int(frame.get(zmq.SRCFD)), heard=not frame.get("Identity"))
+        # Read dry, or an older connection's end could be taken for the end of this one: descriptors are used again.
+        self._read_monitor()
+        before = self._by_fd.pop(known.fd, None)
+        if before is not None and before != peer:
+            self._leaving.append(before)
+        self._peers[peer] = known
+        if self._connections.is_open(known.fd):
+            self._by_fd[known.fd] = peer
+        else:
+            self._leaving.append(peer)
+        return known
+
+    def _skip(self, frame: zmq.Frame, known: _Peer) -> None:
+        size = wire_bytes(len(frame))
+        while frame.more:
+            frame = self._socket.recv(zmq.NOBLOCK, copy=False)
+            size += wire_bytes(len(frame))
+        self._connections.delivered(known.fd, size)
+        self.counters.dropped_multipart += 1
+
+    def _dismiss(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        for peer in leaving:
+            self._forget(peer)
+
+    def _forget(self, peer: PeerId) -> None:
+        known = self._peers.pop(peer, None)
+        if known is not None and self._by_fd.get(known.fd) == peer:
+            del self._by_fd[known.fd]
+        backlog = self._backlogs.pop(peer, None)
+        if backlog is not None:
+            self.counters.dropped_gone += len(backlog.frames)
+        if known is None or known.heard:
+            self._news[PeerEvent(peer, PeerState.GONE)] = None
+
+    def _tell(self) -> None:
+        news, self._news = self._news, {}
+        for event in news:
+            self._on_peer(event)
+
+    def _count(self, what: str) -> None:
+        self.counters.extra[what] = self.counters.extra.get(what, 0) + 1
+
+    # ---- sending ---------------------------------------------------------------------------------------
+
+    def _send_all(self, now: float) -> None:
+        if self._backlogs and now >= self._retry_at:
+            self._retry(now)
+        for _ in range(len(self._outbox)):
+            peer, frame = self._outbox.popleft()
+            if len(frame) > FRAME_LIMIT_BYTES:
+                self._count("dropped_oversize")
+                continue
+            backlog = self._backlogs.get(peer)
+            if backlog is None and self._try_send(peer, frame) is _Sent.LATER:
+                backlog = self._backlogs[peer] = _Backlog()
+                self._retry_s = _RETRY_S[0]
+                self._retry_at = now + self._retry_s
+            if backlog is not None:
+                self._postpone(peer, backlog, frame)
+        while self._overflow:
+            self._slow(self._overflow.pop())
+
+    def _postpone(self, peer: PeerId, backlog: _Backlog, frame: bytes) -> None:
+        if len(backlog.frames) >= self._limit or backlog.size_bytes + len(frame) > self._limit_bytes:
+            self._slow(peer)
+            return
+        backlog.frames.append(frame)
+        backlog.size_bytes += len(frame)
+
+    def _slow(self, peer: PeerId) -> None:
+        self.counters.dropped_slow += 1
+        self._news[PeerEvent(peer, PeerState.SLOW)] = None
+
+    def _retry(self, now: float) -> None:
+        moved = False
+        for peer, backlog in list(self._backlogs.items()):
+            while backlog.frames:
+                frame = backlog.frames.popleft()
+                sent = self._try_send(peer, frame)
+                if sent is _Sent.LATER:
+                    backlog.frames.appendleft(frame)
+                if sent is not _Sent.YES:
+                    break
+                backlog.size_bytes -= len(frame)
+                moved = True
+            else:
+                del self._backlogs[peer]
+        self._retry_s = _RETRY_S[0] if moved else min(self._retry_s * 2, _RETRY_S[1])
+        self._retry_at = now + self._retry_s
+
+    def _try_send(self, peer: PeerId, frame: bytes) -> _Sent:
+        try:
+            self._socket.send(peer, zmq.SNDMORE | zmq.NOBLOCK)
+        except zmq.Again:
+            return _Sent.LATER
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            self.counters.dropped_gone += 1
+            self._forget(peer)
+            return _Sent.GONE
+        self._socket.send(frame, zmq.NOBLOCK)
+        self.counters.sent += 1
+        if self._tap is not None:
+            self._tap.record(self._socket_name, "out", peer, frame)
+        return _Sent.YES
+
+    # ---- the end ---------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        end = self._clock.boot_s() + CLOSE_S
+        self._send_all(self._clock.boot_s())
+        while self._backlogs and self._clock.boot_s() < end:
+            self._monitor.wait(_RETRY_S[0])
+            self._socket.getsockopt(zmq.EVENTS)  # lets ZeroMQ learn what peers have read
+            self._retry(self._clock.boot_s())
+        self._socket.setsockopt(zmq.LINGER, max(0, int((end - self._clock.boot_s()) * 1000)))
+
+    def _release(self) -> None:
+        if self._socket.closed:
+            return
+        if self._address:
+            self._unbind()
+        self._monitor.close()
+        self._socket.close()
+
+    def _unbind(self) -> None:
+        # Waits until the address is free: a new listener there must not meet the end of this one.
+        self._socket.unbind(self._address)
+        end = self._clock.boot_s() + CLOSE_S
+        while (left := end - self._clock.boot_s()) > 0:
+            if any(event == zmq.EVENT_CLOSED for event, _ in self._monitor.wait(left)):
+                return
