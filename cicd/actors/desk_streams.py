@@ -1,0 +1,230 @@
+"""What people follow: a run, a log, a build's log.
+
+A stream is asked for its `next` answer when the client has credit; `notice` tells it of news, and whether that is any
+of its own. What it shows it reads from the store or the file at that moment, never from the news: so what a client sees
+never goes backwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from cicd.actors.archive import LogNews
+from cicd.actors.log_files import LogFiles
+from cicd.core.lifecycle import TERMINAL, TERMINAL_RUNS
+from cicd.core.plan import Plan
+from cicd.errors import NotFoundError
+from cicd.messages.base import JobId, PipelineId, RunId, split_job_id
+from cicd.messages.bulk import CHUNK_BYTES
+from cicd.messages.client import Answer, JobView, LogEndInfo, LogText, PipelineAnswer, PipelineView, RunAnswer
+from cicd.messages.pipeline import BuildState, PipelineRecord
+from cicd.messages.run import JobRecord, RunRecord, Status
+from cicd.storage.base import Storage
+from cicd.storage.records import Records
+
+_PAGE = 200
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """Something that is followed."""
+
+    polls: bool
+    """Whether it has to be looked at every tick, since nobody tells of its news."""
+    ended: bool
+    """Nothing will come after what `next` has returned."""
+
+    def notice(self, news: object) -> bool:
+        """Take in news; return whether they concern this stream."""
+        ...
+
+    def next(self) -> Answer | None:
+        """Return the next answer; None: not now, or (with `ended`) never."""
+        ...
+
+
+class RunStream:
+    """A run and its jobs: first all of them, in pages, then those that changed, until the run has ended.
+
+    Args:
+        waits: returns why jobs of a run wait.
+    """
+
+    polls = False
+
+    def __init__(self, storage: Storage, run: RunId, waits: Callable[[RunId], dict[JobId, str]]) -> None:
+        self._storage = storage
+        self._run = run
+        self._waits = waits
+        self._after = -1
+        self._whole = False
+        self._changed: dict[int, None] = {}
+        self._run_changed = False
+        self.ended = False
+
+    def notice(self, news: object) -> bool:
+        """Note which jobs changed."""
+        if not isinstance(news, Plan):
+            return False
+        mine = self._run in news.runs
+        self._run_changed |= mine
+        for job in news.jobs.values():
+            if job.run == self._run:
+                self._changed[job.index] = None
+                mine = True
+        return mine
+
+    def next(self) -> Answer | None:
+        """Return the next page or what has changed since."""
+        if self.ended:
+            return None
+        with self._storage.snapshot() as view:
+            found = Records(view)
+            run = found.run(self._run)
+            if run is None:
+                raise NotFoundError(f"no run {self._run}")
+            if not self._whole:
+                return self._page(found, run)
+            if not self._changed and not self._run_changed:
+                return None
+            indexes = list(self._changed)[:_PAGE]
+            jobs = [job for index in indexes if (job := found.job(self._run, index)) is not None]
+        for index in indexes:
+            del self._changed[index]
+        self._run_changed = False
+        self.ended = run.state in TERMINAL_RUNS and not self._changed
+        return RunAnswer(run=run, jobs=tuple(JobView(job=job) for job in jobs))
+
+    def _page(self, found: Records, run: RunRecord) -> Answer:
+        jobs = found.jobs(self._run, self._after, _PAGE)
+        waits = self._waits(self._run) if run.state not in TERMINAL_RUNS else {}
+        more = len(jobs) == _PAGE
+        self._after = jobs[-1].index if jobs else self._after
+        self._whole = not more
+        self.ended = self._whole and run.state in TERMINAL_RUNS
+        views = tuple(JobView(job=job, waits=waits.get(job.id, "")) for job in jobs)
+        return RunAnswer(run=run, jobs=views, more=more)
+
+
+class LogStream:
+    """The log of one attempt, from an offset; with `follow` until it is whole.
+
+    Args:
+        attempt: 0: the newest there is; with `follow`, the first to come.
+    """
+
+    polls = False
+
+    def __init__(
+        self, storage: Storage, logs: LogFiles, job: JobId, attempt: int, offset: int, *, follow: bool
+    ) -> None:
+        self._storage = storage
+        self._logs = logs
+        self._job = job
+        self._attempt = attempt
+        self._offset = offset
+        self._follow = follow
+        self.ended = False
+
+    def notice(self, news: object) -> bool:
+        """Tell whether the log, or the job it belongs to, has news."""
+        if isinstance(news, LogNews):
+            return news.job == self._job and news.attempt == self._attempt
+        return isinstance(news, Plan) and self._job in news.jobs
+
+    def next(self) -> Answer | None:  # noqa: PLR0911  one return for each way a log can stand
+        """Return the next piece, or how the log ended."""
+        if self.ended:
+            return None
+        run, index = split_job_id(self._job)
+        with self._storage.snapshot() as view:
+            found = Records(view)
+            job = found.job(run, index)
+            if job is None:
+                raise NotFoundError(f"no job {self._job}")
+            self._attempt = self._attempt or job.attempt
+            record = found.log(self._job, self._attempt) if self._attempt else None
+            tried = found.attempt(self._job, self._attempt) if self._attempt else None
+        if not self._attempt:
+            return None if self._follow and job.state not in TERMINAL else self._end(0, gap=_never_ran(job))
+        if tried is None:
+            raise NotFoundError(f"{job.name} has no attempt {self._attempt}")
+        data = read_piece(self._logs.path(self._job, self._attempt), self._offset)
+        if data:
+            answer = LogText(offset=self._offset, data=data)
+            self._offset += len(data)
+            return answer
+        if record is not None:
+            self.ended = True
+            return LogEndInfo(
+                attempt=self._attempt,
+                size_bytes=record.size_bytes,
+                lines=record.lines,
+                sha256=record.sha256,
+                complete=not record.gap,
+                gap=record.gap,
+            )
+        result = tried.result
+        if result is not None and (result.status is Status.LOST or not result.log_sha256):
+            return self._end(self._attempt, gap=f"the attempt ended without its log's end: {result.message}")
+        if self._follow:
+            return None
+        return self._end(self._attempt, gap="the log's end has not arrived yet")
+
+    def _end(self, attempt: int, gap: str) -> Answer:
+        self.ended = True
+        return LogEndInfo(attempt=attempt, size_bytes=self._offset, gap=gap)
+
+
+class BuildStream:
+    """The log of a build, then the pipeline. The build host writes the file, so it is polled."""
+
+    polls = True
+
+    def __init__(self, storage: Storage, path: Path, pipeline: PipelineId, build: int, *, follow: bool) -> None:
+        self._storage = storage
+        self._path = path
+        self._pipeline = pipeline
+        self._build = build
+        self._offset = 0
+        self._follow = follow
+        self.ended = False
+
+    def notice(self, news: object) -> bool:
+        """Tell whether the build has ended."""
+        return isinstance(news, PipelineRecord) and news.id == self._pipeline
+
+    def next(self) -> Answer | None:
+        """Return the next piece, or the pipeline as it is after the build."""
+        if self.ended:
+            return None
+        # Looked up before the file is read: what an ended build wrote is in the file by then.
+        pipeline = Records(self._storage).pipeline_by_id(self._pipeline)
+        if pipeline is None:
+            raise NotFoundError("the pipeline was deleted")
+        data = read_piece(self._path, self._offset)
+        if data:
+            answer = LogText(offset=self._offset, data=data)
+            self._offset += len(data)
+            return answer
+        under_way = pipeline.build == self._build and pipeline.build_state is BuildState.BUILDING
+        if under_way and self._follow:
+            return None
+        self.ended = True
+        return PipelineAnswer(view=PipelineView(pipeline=pipeline))
+
+
+def read_piece(path: Path, offset: int) -> bytes:
+    """Return at most a chunk of a file from `offset`; empty at its end, or if there is no such file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(CHUNK_BYTES)
+    except FileNotFoundError:
+        return b""
+
+
+def _never_ran(job: JobRecord) -> str:
+    return f"{job.name} was not run: {job.message or job.state}"

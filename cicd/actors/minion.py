@@ -1,0 +1,409 @@
+"""Minion: the agent's side of the control conversation, between the master and the jobhost.
+
+It holds nothing that must survive: jobs, journal and spool are the jobhost's, which tells a new agent everything
+(`HostHello`). So killing the agent touches no job.
+
+    link up -> Hello(session, inventory) -> Welcome: lease granted to the jobhost
+    each heartbeat: Beat(inventory) -> BeatAck: lease extended from when the beat was *sent* (rule R4)
+    RunJob -> fetch plugin and source -> Start to the jobhost
+    Fenced -> Fence to the jobhost -> FenceDone -> Hello with session 0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from msgspec.structs import replace
+
+from cicd.actors.base import Actor, Inbox, Wake
+from cicd.actors.crash import Die
+from cicd.clock import Clock
+from cicd.codec import Codec
+from cicd.errors import ProtocolError
+from cicd.messages.base import ErrorReply, JobId, Wire
+from cicd.messages.jobhost import (
+    LOCAL_VERSION,
+    Cancel,
+    Fence,
+    FenceDone,
+    Finished,
+    Grant,
+    HostHello,
+    Pulse,
+    ResultAcked,
+    Start,
+    Started,
+    Stopping,
+)
+from cicd.messages.minion import (
+    TO_MINION,
+    Beat,
+    BeatAck,
+    CancelJob,
+    Entry,
+    EntryState,
+    Fenced,
+    Goodbye,
+    Hello,
+    JobFinished,
+    JobStarted,
+    Refused,
+    ResultAck,
+    RunJob,
+    Welcome,
+)
+from cicd.messages.run import FailureKind, Result, Status
+from cicd.transport.base import Dialer, LinkState
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+HELLO_AGAIN_S = 2.0
+"""A Hello without an answer is said again after this."""
+REFUSED_AGAIN_S = 5.0
+INVENTORY_BYTES = 100 * 1024
+"""Most bytes of results in one heartbeat."""
+_RESULT_BYTES = 300
+"""A result without its texts, generously."""
+PULSE_S = 3.0
+"""A jobhost that was silent for longer hangs: no heartbeat for it."""
+
+EXIT_OK = 0
+EXIT_REFUSED = 3
+"""The master will not have this minion: starting again would not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkNews:
+    """The control connection's state has changed."""
+
+    state: LinkState
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeatNow:
+    """It is time for a heartbeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The Courier has (or could not get) what an attempt needs; `error` empty: it has."""
+
+    job: JobId
+    attempt: int
+    plugin_dir: str
+    source_dir: str
+    error: str = ""
+
+
+Fetch = Callable[[RunJob], None]
+"""Ask the Courier for an attempt's plugin and source; it answers with `Fetched`."""
+
+
+class Minion(Actor):
+    """The agent's state towards the master.
+
+    Args:
+        inbox: frames, link news, the jobhost's messages, ticks of the heartbeat, fetched things.
+        dialer: the control connection.
+        tell_host: sends messages to the jobhost.
+        hello: what a Hello says of this minion that never changes while it runs.
+        on_session: called with the session when it is granted (the Courier's greeting needs it).
+        load: measures the machine; quick.
+        leave: ends the agent: exit code and reason.
+    """
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox[object],
+        dialer: Dialer,
+        tell_host: Callable[..., None],
+        fetch: Fetch,
+        on_session: Callable[[int], None],
+        on_period: Callable[[float], None],
+        hello: Hello,
+        load: Callable[[], Any],
+        clock: Clock,
+        leave: Callable[[int, str], None],
+        die: Die,
+    ) -> None:
+        super().__init__(die)
+        self._inbox = inbox
+        self._dialer = dialer
+        self._tell_host = tell_host
+        self._fetch = fetch
+        self._on_session = on_session
+        self._on_period = on_period
+        self._hello_base = hello
+        self._load = load
+        self._clock = clock
+        self._leave = leave
+        self._codec = Codec(TO_MINION)
+        self._entries: dict[tuple[JobId, int], Entry] = {}
+        self._fetching: dict[tuple[JobId, int], RunJob] = {}
+        self._session = 0
+        self._lease_s = 0.0
+        self._seq = 0
+        self._host_known = False
+        self._connected = False
+        self._welcomed = False
+        self._fencing = False
+        self._hello_due_boot_s = 0.0
+        self._pulse_boot_s = clock.boot_s()
+
+    def on_start(self) -> None:
+        """Take what has come in already."""
+        self._inbox.attach(self.actor_ref)
+
+    def on_receive(self, message: Any) -> Any:
+        """Take in everything that has come."""
+        if isinstance(message, Wake):
+            for item in self._inbox.drain():
+                self._take(item)
+
+    def _take(self, item: object) -> None:
+        match item:
+            case bytes():
+                self._frame(item)
+            case LinkNews():
+                self._link(item)
+            case BeatNow():
+                self._beat()
+            case Fetched():
+                self._fetched(item)
+            case Wire():
+                self._host(item)
+
+    # ---- the connection
+
+    def _link(self, news: LinkNews) -> None:
+        self._connected = news.state is LinkState.CONNECTED
+        if self._connected:
+            log.info("master.connected", address=news.detail)
+            self._hello()
+        elif news.state is LinkState.REFUSED:
+            log.error("master.refused_our_key", hint="is the join token right, and not revoked?", detail=news.detail)
+        elif self._welcomed:
+            log.warning("master.disconnected", detail=news.detail)
+        self._welcomed = self._welcomed and self._connected
+
+    def _hello(self) -> None:
+        if not self._host_known or self._fencing or not self._connected:
+            return
+        now = self._clock.boot_s()
+        self._hello_due_boot_s = now + HELLO_AGAIN_S
+        base = self._identity.hello
+        hello = {name: getattr(base, name) for name in base.__struct_fields__}
+        hello.update(session=self._session, inventory=self._inventory(), sent_boot_s=now, load=self._load())
+        self._send(Hello(**hello))
+
+    def _send(self, message: Wire, *, urgent: bool = False) -> None:
+        self._dialer.send(self._codec.encode(message), urgent=urgent)
+
+    def _beat(self) -> None:
+        now = self._clock.boot_s()
+        if not self._welcomed:
+            if now >= self._hello_due_boot_s:
+                self._hello()
+            return
+        if now - self._pulse_boot_s > PULSE_S:
+            log.warning("jobhost.hangs", silent_s=round(now - self._pulse_boot_s, 1))
+            return
+        self._seq += 1
+        beat = Beat(
+            session=self._session,
+            seq=self._seq,
+            sent_boot_s=now,
+            inventory=self._inventory(),
+            load=self._load(),
+        )
+        self._send(beat, urgent=True)
+
+    def _inventory(self) -> tuple[Entry, ...]:
+        """Return every entry; results that would make the frame too long are left out here and sent by themselves."""
+        room = INVENTORY_BYTES
+        entries: list[Entry] = []
+        for entry in self._entries.values():
+            result = entry.result
+            if result is not None:
+                room -= sum(len(k) + len(v) for k, v in result.outputs.items())
+                room -= len(result.traceback) + len(result.message) + _RESULT_BYTES
+            if result is not None and room < 0:
+                self._report(entry)
+                entries.append(replace(entry, result=None))
+            else:
+                entries.append(entry)
+        return tuple(entries)
+
+    # ---- from the master
+
+    def _frame(self, frame: bytes) -> None:
+        try:
+            message = self._codec.decode(frame)
+        except ProtocolError as error:
+            log.warning("master.sent_nonsense", code=error.code, error=error.message)
+            self._send(ErrorReply(code=error.code, text=error.message))
+            return
+        match message:
+            case Welcome():
+                self._welcome(message)
+            case BeatAck() if message.session == self._session:
+                self._grant(message.sent_boot_s)
+            case RunJob():
+                self._run(message)
+            case ResultAck():
+                self._entries.pop((message.job, message.attempt), None)
+                self._tell_host(ResultAcked(job=message.job, attempt=message.attempt))
+            case CancelJob():
+                self._cancel(message)
+            case Fenced() if self._session <= message.floor and self._session:
+                self._fence()
+            case Refused():
+                self._refused(message)
+            case ErrorReply():
+                self._error(message)
+
+    def _welcome(self, message: Welcome) -> None:
+        if self._fencing:
+            return
+        fresh = message.session != self._session
+        if fresh:
+            self._seq = 0
+        self._session = message.session
+        self._lease_s = message.lease_s
+        self._welcomed = True
+        log.info("master.welcomed_us", session=message.session)
+        self._grant(message.sent_boot_s)
+        self._on_session(message.session)
+        self._on_period(message.heartbeat_s)
+
+    def _grant(self, sent_boot_s: float) -> None:
+        """The lease runs from when we sent what was answered, on our own clock."""
+        self._tell_host(Grant(session=self._session, deadline_boot_s=sent_boot_s + self._lease_s))
+
+    def _run(self, message: RunJob) -> None:
+        if message.session < self._session:
+            return
+        key = (message.job, message.attempt)
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._report(entry)
+        elif key not in self._fetching:
+            self._fetching[key] = message
+            self._fetch(message)
+
+    def _fetched(self, fetched: Fetched) -> None:
+        run_job = self._fetching.pop((fetched.job, fetched.attempt), None)
+        if run_job is None or run_job.session < self._session:
+            return
+        if fetched.error:
+            result = Result(
+                status=Status.FAILED, failure_kind=FailureKind.INFRASTRUCTURE, message=f"not started: {fetched.error}"
+            )
+            # Not in the journal: nothing was started. Should we die first, the master sends the job again.
+            entry = Entry(job=run_job.job, attempt=run_job.attempt, state=EntryState.FINISHED, result=result)
+            self._entries[fetched.job, fetched.attempt] = entry
+            self._report(entry)
+            return
+        self._tell_host(Start(run_job=run_job, plugin_dir=fetched.plugin_dir, source_dir=fetched.source_dir))
+
+    def _cancel(self, message: CancelJob) -> None:
+        self._fetching.pop((message.job, message.attempt), None)
+        self._tell_host(
+            Cancel(job=message.job, attempt=message.attempt, grace_s=message.grace_s, reason=message.reason)
+        )
+
+    def _fence(self) -> None:
+        if not self._fencing:
+            log.warning("session.over", session=self._session, effect="all jobs are killed")
+            self._fencing = True
+            self._welcomed = False
+            self._fetching.clear()
+            self._tell_host(Fence())
+
+    def _refused(self, message: Refused) -> None:
+        if not message.retryable:
+            self._leave(EXIT_REFUSED, f"the master refused this minion: {message.text}")
+            return
+        log.error("master.refused_us", reason=message.text)
+        self._hello_due_boot_s = self._clock.boot_s() + REFUSED_AGAIN_S
+
+    def _error(self, message: ErrorReply) -> None:
+        if message.code == "hello_first":
+            if self._welcomed:
+                self._welcomed = False
+                self._hello()
+        else:
+            log.warning("master.refused_a_message", code=message.code, text=message.text, kind=message.kind)
+
+    # ---- from the jobhost
+
+    def _host(self, message: Wire) -> None:
+        match message:
+            case HostHello():
+                self._host_hello(message)
+            case Pulse():
+                self._pulse_boot_s = message.boot_s
+            case Started():
+                self._started(message)
+            case Finished():
+                entry = Entry(
+                    job=message.job, attempt=message.attempt, state=EntryState.FINISHED, result=message.result
+                )
+                self._entries[message.job, message.attempt] = entry
+                self._report(entry)
+            case FenceDone():
+                self._entries = {(entry.job, entry.attempt): entry for entry in message.entries}
+                self._session = 0
+                self._fencing = False
+                self._hello()
+            case Stopping():
+                self._goodbye()
+
+    def _host_hello(self, message: HostHello) -> None:
+        if message.version != LOCAL_VERSION:
+            text = f"the jobhost speaks version {message.version} of the local protocol, this agent {LOCAL_VERSION}"
+            self._leave(EXIT_REFUSED, text)
+            return
+        self._session = message.session
+        self._entries = {(entry.job, entry.attempt): entry for entry in message.entries}
+        self._pulse_boot_s = self._clock.boot_s()
+        self._host_known = True
+        self._hello()
+
+    def _started(self, message: Started) -> None:
+        key = (message.job, message.attempt)
+        known = self._entries.get(key)
+        if known is None:
+            self._entries[key] = Entry(job=message.job, attempt=message.attempt, state=EntryState.RUNNING)
+        if self._welcomed and (known is None or known.state is EntryState.RUNNING):
+            self._send(
+                JobStarted(
+                    session=self._session,
+                    job=message.job,
+                    attempt=message.attempt,
+                    pid=message.pid,
+                    started_s=message.started_s,
+                )
+            )
+
+    def _report(self, entry: Entry) -> None:
+        """Say how an attempt stands. What gets lost on the way is in every heartbeat."""
+        if not self._welcomed:
+            return
+        if entry.result is not None:
+            finished = JobFinished(session=self._session, job=entry.job, attempt=entry.attempt, result=entry.result)
+            self._send(finished)
+        else:
+            self._send(JobStarted(session=self._session, job=entry.job, attempt=entry.attempt, pid=0, started_s=0.0))
+
+    def _goodbye(self) -> None:
+        if self._welcomed:
+            for entry in self._entries.values():
+                self._report(entry)
+            self._send(Goodbye(session=self._session))
+        self._leave(EXIT_OK, "")

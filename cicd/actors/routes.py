@@ -1,0 +1,42 @@
+"""Which connection speaks for which minion: written by the Scheduler's and the registry's threads, read by both."""
+
+from __future__ import annotations
+
+import threading
+
+from cicd.messages.base import MinionId
+from cicd.transport.base import PeerId
+
+
+class Routes:
+    """A two-way table. A minion has at most one connection: the newest that was bound."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._peer_of: dict[MinionId, PeerId] = {}
+        self._minion_of: dict[PeerId, MinionId] = {}
+
+    def bind(self, minion: MinionId, peer: PeerId) -> None:
+        """Let a connection speak for a minion; an older one no longer does."""
+        with self._lock:
+            old = self._peer_of.get(minion)
+            if old is not None:
+                self._minion_of.pop(old, None)
+            self._peer_of[minion] = peer
+            self._minion_of[peer] = minion
+
+    def unbind(self, peer: PeerId) -> MinionId | None:
+        """Forget a connection; return the minion that it spoke for, if it was the one that does."""
+        with self._lock:
+            minion = self._minion_of.pop(peer, None)
+            if minion is not None and self._peer_of.get(minion) == peer:
+                del self._peer_of[minion]
+            return minion
+
+    def peer_of(self, minion: MinionId) -> PeerId | None:
+        """Return the connection of a minion."""
+        return self._peer_of.get(minion)
+
+    def minion_of(self, peer: PeerId) -> MinionId | None:
+        """Return the minion that a connection speaks for."""
+        return self._minion_of.get(peer)

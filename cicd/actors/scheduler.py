@@ -1,0 +1,225 @@
+"""Scheduler: feeds the core and carries its plans out.
+
+One turn: drain the inbox, decide on everything at once, one transaction, then all effects (rule R1: commit, then send).
+While the transaction is on its way new events gather for the next turn, which is what groups commits. A commit that
+finds no room is tried again as it is, and nothing new is taken in meanwhile: the core never runs ahead of the store.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pykka
+import structlog
+
+from cicd.actors.base import Actor, Inbox, Wake, ask
+from cicd.actors.crash import Die
+from cicd.actors.routes import Routes
+from cicd.actors.store import StoreClient
+from cicd.clock import Clock
+from cicd.codec import Codec
+from cicd.core.cluster import Cluster
+from cicd.core.events import Event, MinionFinishedJob, Now
+from cicd.core.plan import Answer, Bind, Effect, Plan, Reply, Send
+from cicd.errors import NotFoundError, ProtocolError
+from cicd.messages.base import JobId, MinionId, RunId, Wire
+from cicd.messages.client import MinionView
+from cicd.messages.minion import TO_MINION, JobFinished, RunJob
+from cicd.messages.run import FailureKind, Result, Status
+from cicd.storage import records
+from cicd.storage.base import StoreFullError, Write
+from cicd.transport.base import Listener, PeerId
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+RETRY_S = 0.5
+"""Between tries of a commit that found no room."""
+
+OnReply = Callable[[Reply], None]
+OnSaved = Callable[[Plan], None]
+
+
+@dataclass(frozen=True, slots=True)
+class AskWaits:
+    """-> dict of job id to why it waits."""
+
+    run: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class AskMinions:
+    """-> list of MinionView, by place; `name`: only that one (NotFoundError)."""
+
+    name: str = ""
+
+
+class Scheduler(Actor):
+    """The core's shell.
+
+    Args:
+        cluster: the core, restored.
+        inbox: events from the registry, the heartbeat monitor and the client desk.
+        listener: the control socket.
+        on_reply: called with answers to people's calls; quick.
+        on_saved: called after each commit with what was saved; quick.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        inbox: Inbox[Event],
+        store: StoreClient,
+        listener: Listener,
+        routes: Routes,
+        clock: Clock,
+        on_reply: OnReply,
+        on_saved: OnSaved,
+        die: Die,
+    ) -> None:
+        super().__init__(die)
+        self._cluster = cluster
+        self._inbox = inbox
+        self._store = store
+        self._listener = listener
+        self._routes = routes
+        self._clock = clock
+        self._on_reply = on_reply
+        self._on_saved = on_saved
+        self._codec = Codec(TO_MINION)
+
+    def on_start(self) -> None:
+        """Take what has come in already."""
+        self._inbox.attach(self.actor_ref)
+
+    def on_receive(self, message: Any) -> Any:
+        """Take a turn, or answer a question about the present."""
+        if isinstance(message, Wake):
+            self._turn()
+            return None
+        if isinstance(message, AskWaits):
+            return self._cluster.waits(message.run, self._now())
+        if isinstance(message, AskMinions):
+            return self._minions(message.name)
+        raise TypeError(f"Scheduler: {type(message).__name__}")
+
+    def _now(self) -> Now:
+        return Now(boot_s=self._clock.boot_s(), wall_s=self._clock.wall_s())
+
+    def _turn(self) -> None:
+        plan = self._cluster.handle(self._inbox.drain(), self._now())
+        if plan.saves:
+            self._commit(writes_of(plan))
+            self._on_saved(plan)
+        for effect in plan.effects:
+            self._carry_out(effect)
+
+    def _commit(self, writes: Sequence[Write]) -> None:
+        waiting = False
+        while True:
+            try:
+                self._store.commit(writes)
+            except StoreFullError as error:
+                if not waiting:
+                    effect = "nothing new is taken in until there is room"
+                    log.error("store.full", error=error.message, effect=effect)  # noqa: TRY400  it is expected
+                waiting = True
+                time.sleep(RETRY_S)
+            else:
+                if waiting:
+                    log.info("store.has_room")
+                return
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Send(minion, message):
+                self._send(minion, message)
+            case Answer(origin, message):
+                self._listener.send(PeerId(origin), self._codec.encode(message))
+            case Bind(minion, origin, name):
+                self._routes.bind(minion, PeerId(origin))
+                log.info("minion.joined", minion=minion, name=name)
+            case Reply():
+                self._on_reply(effect)
+
+    def _send(self, minion: MinionId, message: Wire) -> None:
+        peer = self._routes.peer_of(minion)
+        if peer is None:
+            return  # it will say Hello, and the core sends again what is still wanted
+        try:
+            frame = self._codec.encode(message)
+        except ProtocolError as error:
+            if not isinstance(message, RunJob):
+                raise
+            self._inbox.put([_unsendable(minion, message, error.message)])
+            return
+        self._listener.send(peer, frame)
+
+    def _minions(self, name: str) -> list[MinionView]:
+        if name:
+            found = self._cluster.minion(name)
+            if found is None:
+                raise NotFoundError(f"no minion is called {name!r}")
+            entries = [found]
+        else:
+            entries = sorted(self._cluster.book.minions.values(), key=lambda entry: entry.record.ring)
+        return [
+            MinionView(
+                minion=entry.record,
+                connection=entry.connection,
+                seen_s=entry.seen_wall_s,
+                running=tuple(entry.running),
+                load=entry.load,
+            )
+            for entry in entries
+        ]
+
+
+def _unsendable(minion: MinionId, message: RunJob, why: str) -> Event:
+    result = Result(status=Status.FAILED, failure_kind=FailureKind.USER, message=f"the job cannot be sent: {why}")
+    finished = JobFinished(session=message.session, job=message.job, attempt=message.attempt, result=result)
+    return MinionFinishedJob(minion=minion, finished=finished)
+
+
+def writes_of(plan: Plan) -> list[Write]:
+    """Return the writes of everything that a plan saves."""
+    writes: list[Write] = []
+    for minion in plan.forgotten_minions.values():
+        writes += records.delete_minion(minion)
+    for minion_record in plan.minions.values():
+        writes += records.save_minion(minion_record)
+    for run in plan.runs.values():
+        writes += records.save_run(run)
+    for job in plan.jobs.values():
+        writes += records.save_job(job)
+    for attempt in plan.attempts.values():
+        writes += records.save_attempt(attempt)
+    for pipeline, last in plan.last_runs.items():
+        writes += records.save_last_run(pipeline, last)
+    for request, run_id in plan.requests.items():
+        writes += records.save_request(request, run_id)
+    return writes
+
+
+class SchedulerClient:
+    """How other actors ask the Scheduler about the present."""
+
+    def __init__(self, actor: pykka.ActorRef[Scheduler]) -> None:
+        self._actor = actor
+
+    def waits(self, run: RunId) -> dict[JobId, str]:
+        """Return why the jobs of a run wait."""
+        texts: dict[JobId, str] = ask(self._actor, AskWaits(run), timeout_s=10)
+        return texts
+
+    def minions(self, name: str = "") -> list[MinionView]:
+        """Return how minions are now.
+
+        Raises:
+            NotFoundError: no minion has this name or id.
+        """
+        views: list[MinionView] = ask(self._actor, AskMinions(name), timeout_s=10)
+        return views
