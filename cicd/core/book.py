@@ -1,6 +1,7 @@
 """What the core holds in memory: active runs with their jobs, and minions.
 
-Records are frozen and replaced; entries are what ties them together. Ended runs are let go: the store has them.
+Records are frozen and replaced; entries are what ties them together. Ended runs are let go: the store has them. What
+must hold of all this together is in `invariants`.
 """
 
 from collections import Counter
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 
 from cicd.core import graph
 from cicd.core.events import Now
-from cicd.core.lifecycle import HELD, TERMINAL
+from cicd.core.lifecycle import TERMINAL
 from cicd.core.plan import Plan
 from cicd.core.ready import ReadyQueue
 from cicd.core.ring import Ring
@@ -26,6 +27,11 @@ class JobEntry:
     Attributes:
         missing: how many of its needs have not succeeded yet.
         attempt: the record of the current attempt, once there is one.
+        history: its last events, for the story of an illegal one.
+        assigned_boot_s: when the current attempt was first sent (or taken up by a restart).
+        run_due_boot_s: when RunJob may be sent again, should the minion not know the attempt.
+        cancel_due_boot_s: when CancelJob may be sent again, should it still run.
+        absent_boot_s: since when the minion's reports leave out an attempt that runs; None: they do not.
     """
 
     record: JobRecord
@@ -34,6 +40,10 @@ class JobEntry:
     missing: int
     attempt: AttemptRecord | None = None
     history: tuple[str, ...] = ()
+    assigned_boot_s: float = 0.0
+    run_due_boot_s: float = 0.0
+    cancel_due_boot_s: float = 0.0
+    absent_boot_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -57,8 +67,12 @@ class RunEntry:
         self.by_name = {job.record.name: job for job in self.jobs}
         self.tally = Counter(job.record.state for job in self.jobs)
         for job in self.jobs:
-            needs = dict.fromkeys(job.spec.needs)
-            job.missing = sum(self.by_name[need].record.state is not JobState.SUCCEEDED for need in needs)
+            job.missing = self.missing_needs(job)
+
+    def missing_needs(self, job: JobEntry) -> int:
+        """Return how many of a job's needs have not succeeded, counted anew."""
+        needs = dict.fromkeys(job.spec.needs)
+        return sum(self.by_name[need].record.state is not JobState.SUCCEEDED for need in needs)
 
     @property
     def ended(self) -> bool:
@@ -78,6 +92,11 @@ class MinionEntry:
     beat_seq: int = 0
     running: dict[JobId, None] = field(default_factory=dict)
     load: Load = Load()
+
+    @property
+    def floor(self) -> int:
+        """The least session that may speak for it."""
+        return self.record.session + 1 if self.record.fenced else self.record.session
 
     @property
     def is_open(self) -> bool:
@@ -100,6 +119,7 @@ class Book:
         self.minions: dict[MinionId, MinionEntry] = {}
         self.minion_by_name: dict[str, MinionId] = {}
         self.minion_by_place: dict[int, MinionId] = {}
+        self.next_place = 0
         self.requests: dict[str, RunId] = {}
         self.numbers: dict[PipelineId, int] = {}
         self.ready = ReadyQueue()
@@ -107,56 +127,27 @@ class Book:
         self.plan = Plan()
         self.now = Now(boot_s=0.0, wall_s=0.0)
         self.refused = 0
-        """Messages that were dropped because they were not their sender's to say."""
+        """Messages that were not their sender's to say."""
+
+    def add_minion(self, entry: MinionEntry) -> None:
+        """Take in a minion under its name and its place."""
+        record = entry.record
+        self.minions[record.id] = entry
+        self.minion_by_name[record.name] = record.id
+        self.minion_by_place[record.ring] = record.id
+        self.next_place = max(self.next_place, record.ring + 1)
 
     def save_minion(self, entry: MinionEntry, record: MinionRecord) -> None:
-        """Replace a minion's record and store it."""
-        entry.record = record
-        self.plan.minions[record.id] = record
+        """Replace a minion's record and store it, if it has changed."""
+        if record != entry.record:
+            entry.record = record
+            self.plan.minions[record.id] = record
         self.reopen(entry)
 
     def reopen(self, entry: MinionEntry) -> None:
         """Put a minion into the ring or take it out, as its state asks."""
         if entry.is_open:
             self.ring.open(entry.record.ring)
+            self.ready.unblock(entry.record)
         else:
             self.ring.close(entry.record.ring)
-
-    def validate(self) -> None:
-        """Check every invariant. Costs as much as there is state.
-
-        Raises:
-            AssertionError: one does not hold; it says which.
-        """
-        held: dict[JobId, MinionId] = {}
-        for run in self.runs.values():
-            assert not run.ended, f"{run.record.id} has ended and is still held"  # noqa: S101  that is what validate is
-            assert run.tally == Counter(job.record.state for job in run.jobs), f"{run.record.id}: tally is off"  # noqa: S101
-            for job in run.jobs:
-                self._validate_job(job, held)
-        for minion in self.minions.values():
-            mine = {job for job, owner in held.items() if owner == minion.record.id}
-            assert set(minion.running) == mine, f"{minion.record.name}: slots are off"  # noqa: S101
-            assert (minion.record.ring in self.ring) == minion.is_open, f"{minion.record.name}: ring is off"  # noqa: S101
-            lost_while_held = minion.connection is Connection.LOST and bool(minion.running)
-            assert not lost_while_held, f"{minion.record.name} is lost and holds jobs"  # noqa: S101
-        assert set(held.values()) <= set(self.minions), "a job is held by nobody we know"  # noqa: S101
-
-    def _validate_job(self, job: JobEntry, held: dict[JobId, MinionId]) -> None:
-        record = job.record
-        name = f"{record.id} ({record.state})"
-        assert record.state is not JobState.LOST, f"{name} rests in a passing state"  # noqa: S101  see validate
-        assert (record.id in self.ready) == (record.state is JobState.QUEUED), f"{name}: ready queue is off"  # noqa: S101
-        if record.state in HELD:
-            assert record.minion is not None, f"{name} has no minion"  # noqa: S101
-            assert job.attempt is not None, f"{name} has no attempt"  # noqa: S101
-            assert job.attempt.attempt == record.attempt, f"{name}: attempt is off"  # noqa: S101
-            held[record.id] = record.minion
-        needs = [job.run.by_name[need].record.state for need in dict.fromkeys(job.spec.needs)]
-        missing = sum(state is not JobState.SUCCEEDED for state in needs)
-        assert job.missing == missing, f"{name}: needs are off"  # noqa: S101
-        if record.state is JobState.WAITING:
-            assert missing, f"{name} waits for nothing"  # noqa: S101
-            assert not any(s in TERMINAL and s is not JobState.SUCCEEDED for s in needs), f"{name} waits in vain"  # noqa: S101
-        if record.state in HELD or record.state is JobState.QUEUED:
-            assert not missing, f"{name} runs before what it needs"  # noqa: S101

@@ -2,15 +2,17 @@
 
     plan = cluster.handle(events, now)
 
-The state has changed when `handle` returns; the shell stores `plan.saves` in one transaction and only then carries out the effects. If
-the transaction fails it is tried again as it is, and no new event is handed in meanwhile: the core never runs ahead of the store.
+The state has changed when `handle` returns; the shell stores `plan.saves` in one transaction and only then carries out
+the effects. If the transaction fails it is tried again as it is, and no new event is handed in meanwhile: the core
+never runs ahead of the store.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cicd.core import minions, runs, waits
+from cicd.core import invariants, liveness, minions, runs, waits
 from cicd.core.book import Book, JobEntry, MinionEntry, RunEntry
+from cicd.core.dispatch import dispatch
 from cicd.core.events import (
     Event,
     MinionBeat,
@@ -38,18 +40,18 @@ _Handler = Callable[[Book, Any], None]  # type: ignore[explicit-any]  # one tabl
 
 
 def _ticked(book: Book, _event: Ticked) -> None:
-    minions.expire(book)
+    liveness.expire(book)
 
 
 _HANDLERS: dict[type[Event], _Handler] = {
     RunSubmitted: runs.submit,
     RunCancelRequested: runs.cancel,
     MinionSaidHello: minions.hello,
-    MinionBeat: minions.beat,
+    MinionBeat: liveness.beat,
     MinionStartedJob: minions.started,
     MinionFinishedJob: minions.finished,
-    MinionSaidGoodbye: minions.goodbye,
-    MinionDisconnected: minions.disconnected,
+    MinionSaidGoodbye: liveness.goodbye,
+    MinionDisconnected: liveness.disconnected,
     MinionSuspended: minions.suspend,
     MinionResumed: minions.resume,
     Ticked: _ticked,
@@ -83,19 +85,21 @@ class Cluster:
             now: the time.
             minions_known: all stored minions.
             numbers: the highest run number of each pipeline.
-            active: each run that has not ended, its plugin, all its jobs by index, and the current attempt of those that have one.
+            active: each run that has not ended, its plugin, all its jobs by index, and the current attempt of those
+                that have one.
         """
         book = self.book
         book.now = now
         book.numbers = dict(numbers)
         for record in minions_known:
             connection = Connection.LOST if record.fenced else Connection.JOINING
-            book.minions[record.id] = MinionEntry(record=record, connection=connection, seen_boot_s=now.boot_s)
-            book.minion_by_name[record.name] = record.id
-            book.minion_by_place[record.ring] = record.id
+            book.add_minion(MinionEntry(record=record, connection=connection, seen_boot_s=now.boot_s))
         for run, plugin, jobs, attempts in active:
             self._restore_run(run, plugin, jobs, attempts)
-        minions.grace(book)
+        queued = [job for job in book.jobs.values() if job.record.state is JobState.QUEUED]
+        for entry in sorted(queued, key=lambda job: (job.record.queued_s, job.record.run, job.record.index)):
+            book.ready.add(entry.record.id, (entry.spec.labels, entry.run.requires))
+        liveness.grace(book)
         self._last_boot_s = now.boot_s
 
     def _restore_run(
@@ -111,15 +115,13 @@ class Cluster:
         )
         for record, spec in zip(jobs, plugin.spec.jobs, strict=True):
             job = JobEntry(record=record, spec=spec, run=entry, missing=0, attempt=attempts.get(record.id))
+            job.assigned_boot_s = self.book.now.boot_s
             entry.jobs.append(job)
             book.jobs[record.id] = job
             if record.state in HELD and record.minion is not None:
                 book.minions[record.minion].running[record.id] = None
         entry.build_graph()
         book.runs[run.id] = entry
-        for job in entry.jobs:
-            if job.record.state is JobState.QUEUED:
-                book.ready.add(job.record.id, (job.spec.labels, entry.requires))
 
     def handle(self, events: Iterable[Event], now: Now) -> Plan:
         """Decide on a batch of events, in order, then on what can be dispatched.
@@ -137,47 +139,22 @@ class Cluster:
         book = self.book
         book.plan = plan = Plan()
         book.now = now
-        # A pause of the master's own (swap, SIGSTOP) is nobody else's silence. Ticks come several times within a margin.
+        # A pause of the master's own (swap, SIGSTOP) is nobody else's silence. Ticks come several times in a margin.
         if self._last_boot_s is not None and now.boot_s - self._last_boot_s > book.settings.lease_margin_s / 2:
-            minions.grace(book)
+            liveness.grace(book)
         self._last_boot_s = now.boot_s
         for event in events:
             _HANDLERS[type(event)](book, event)
-        self._dispatch()
+        dispatch(book)
         return plan
-
-    def _dispatch(self) -> None:
-        """Give ready jobs to open minions, round robin, until one of both runs out."""
-        book = self.book
-        blocked: set[object] = set()
-        progress = True
-        while progress and len(book.ring) and len(book.ready):
-            progress = False
-            for job_id, requirements in book.ready.heads():
-                if requirements in blocked:
-                    continue
-                labels, tags = requirements
-                place = book.ring.next(lambda place, la=labels, ta=tags: self._suits(place, la, ta))  # type: ignore[misc]  # defaults bind the loop's values
-                if place is None:
-                    blocked.add(requirements)
-                    continue
-                runs.assign(book, book.jobs[job_id], book.minions[book.minion_by_place[place]])
-                progress = True
-                break
-
-    def _suits(self, place: int, labels: tuple[str, ...], tags: tuple[str, ...]) -> bool:
-        record = self.book.minions[self.book.minion_by_place[place]].record
-        return all(label in record.labels for label in labels) and (
-            not tags or any(tag in record.tags for tag in tags)
-        )
 
     def waits(self, run: RunId, now: Now) -> dict[JobId, str]:
         """Return why each job of a run waits; jobs that do not wait, and ended runs, are left out."""
-        self.book.now = now
         entry = self.book.runs.get(run)
         if entry is None:
             return {}
-        texts = ((job.record.id, waits.why(self.book, job)) for job in entry.jobs)
+        teller = waits.Teller(self.book, now)
+        texts = ((job.record.id, teller.why(job)) for job in entry.jobs)
         return {job_id: text for job_id, text in texts if text}
 
     def minion(self, name: str) -> MinionEntry | None:
@@ -185,5 +162,5 @@ class Cluster:
         return self.book.minions.get(self.book.minion_by_name.get(name, MinionId(name)))
 
     def validate(self) -> None:
-        """Check every invariant; see `Book.validate`."""
-        self.book.validate()
+        """Check every invariant: raises AssertionError with the one that does not hold."""
+        invariants.check(self.book)

@@ -1,5 +1,6 @@
 """The jobs of a pipeline as a graph: checked once when a plugin is described, walked while a run goes on."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from cicd.errors import UserError
@@ -14,12 +15,11 @@ def check(jobs: Sequence[JobSpec]) -> None:
     """
     if not jobs:
         raise UserError("the pipeline has no jobs", code="graph")
-    names = [job.name for job in jobs]
-    doubled = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    names = Counter(job.name for job in jobs)
+    doubled = sorted(name for name, count in names.items() if count > 1)
     if doubled:
         raise UserError(f"more than one job is called {_listed(doubled)}", code="graph")
-    known = set(names)
-    unknown = [f"{job.name!r} needs {need!r}" for job in jobs for need in job.needs if need not in known]
+    unknown = [f"{job.name!r} needs {need!r}" for job in jobs for need in job.needs if need not in names]
     if unknown:
         raise UserError(f"no such job: {', '.join(unknown)}", code="graph")
     cycle = find_cycle(jobs)

@@ -1,6 +1,7 @@
 """The life of a job and of a run, as tables.
 
-A job's state changes by `(state, event) -> state` and in no other way; what is not in the table raises. Terminal states have no
+A job's state changes by `(state, event) -> state` and in no other way; what is not in the table raises. Terminal states
+have no
 rows: they never change. LOST is passed through within one step: a lost attempt is either queued again (the job is
 idempotent), in doubt (it is not), given up (lost too often) or over (its run was cancelled).
 """
@@ -83,8 +84,14 @@ EVENT_OF_STATUS: Mapping[Status, JobEvent] = {
 }
 
 
-def next_state(machine: str, state: JobState, event: JobEvent) -> JobState:
+def next_state(machine: str, state: JobState, event: JobEvent, history: tuple[str, ...] = ()) -> JobState:
     """Return where `event` leads from `state`.
+
+    Args:
+        machine: whose state it is, for the error.
+        state: where it stands.
+        event: what has happened.
+        history: the last events before, for the error.
 
     Raises:
         IllegalTransitionError: the table has no such row.
@@ -92,7 +99,7 @@ def next_state(machine: str, state: JobState, event: JobEvent) -> JobState:
     try:
         return JOB_TABLE[state, event]
     except KeyError:
-        raise IllegalTransitionError(machine, state, event) from None
+        raise IllegalTransitionError(machine, state, event, history) from None
 
 
 def run_outcome(tally: Mapping[JobState, int], *, cancelled: bool) -> RunState:

@@ -1,9 +1,17 @@
 """A run's parameters against what its pipeline declares."""
 
+import re
 from collections.abc import Mapping
 
 from cicd.errors import UserError
 from cicd.messages.pipeline import ParamSpec, ParamType, PipelineSpec
+
+LIMIT_BYTES = 32 * 1024
+"""Most bytes of all values together: they have to fit into each RunJob, beside the outputs of other jobs."""
+
+# What every SDK's language reads alike: Python's int() takes "1_0" and " 1 " too, others do not.
+_INT = re.compile(r"[+-]?[0-9]+")
+_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def resolve(spec: PipelineSpec, given: Mapping[str, str]) -> dict[str, str]:
@@ -25,6 +33,9 @@ def resolve(spec: PipelineSpec, given: Mapping[str, str]) -> dict[str, str]:
         if fault:
             faults.append(fault)
         values[param.name] = text
+    size = sum(len(text.encode()) for text in values.values())
+    if size > LIMIT_BYTES:
+        faults.append(f"the parameters are {size} bytes, over the limit of {LIMIT_BYTES}")
     if faults:
         raise UserError("; ".join(faults), code="params")
     return values
@@ -42,13 +53,9 @@ def value_fault(param: ParamSpec, text: str) -> str:
 def _is_of_type(kind: ParamType, text: str) -> bool:
     if kind is ParamType.BOOL:
         return text in ("true", "false")
-    if kind is ParamType.STRING:
-        return True
-    try:
-        int(text) if kind is ParamType.INT else float(text)
-    except ValueError:
-        return False
-    return True
+    if kind is ParamType.INT:
+        return _INT.fullmatch(text) is not None
+    return kind is ParamType.STRING or _FLOAT.fullmatch(text) is not None
 
 
 def _are(names: list[str]) -> str:

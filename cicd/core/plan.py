@@ -1,4 +1,4 @@
-"""What the core wants done after a batch of events: first everything in `saves`, in one transaction; then the rest, in order."""
+"""What the core wants done after a batch of events: first its saves, in one transaction; then the effects, in order."""
 
 from dataclasses import dataclass, field
 
@@ -48,7 +48,10 @@ Effect = Bind | Send | Answer | Reply
 
 @dataclass(slots=True)
 class Plan:
-    """Records by key (the last version of a batch counts), and effects in order."""
+    """Records by key (the last version of a batch counts), and effects in order.
+
+    `forgotten_minions` are deleted before `minions` are written: one that changed its name is in both.
+    """
 
     runs: dict[RunId, RunRecord] = field(default_factory=dict)
     jobs: dict[str, JobRecord] = field(default_factory=dict)
@@ -62,6 +65,4 @@ class Plan:
     @property
     def saves(self) -> bool:
         """Whether there is anything to store."""
-        return bool(
-            self.runs or self.jobs or self.attempts or self.minions or self.forgotten_minions or self.last_runs
-        )
+        return bool(self.runs or self.jobs or self.attempts or self.minions or self.forgotten_minions or self.last_runs)

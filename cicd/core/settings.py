@@ -26,3 +26,8 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     def expiry_s(self) -> float:
         """Silence after which what runs on a minion can no longer act."""
         return self.lease_s + self.lease_margin_s
+
+    @property
+    def resend_s(self) -> float:
+        """After this long a command that shows no effect in the minion's heartbeats is sent again."""
+        return 2 * self.heartbeat_s

@@ -1,34 +1,64 @@
 """Why a job waits, in words for people."""
 
 from cicd.core.book import Book, JobEntry, MinionEntry
+from cicd.core.events import Now
+from cicd.core.ready import Requirements, meets
 from cicd.messages.cluster import Connection
 from cicd.messages.run import JobState
 
 _SHOWN = 3
 
 
-def why(book: Book, job: JobEntry) -> str:
-    """Return why a job does not run yet; empty when it runs or has ended."""
-    state = job.record.state
-    if state is JobState.WAITING:
-        return _needs(job)
-    if state is JobState.QUEUED:
-        return _for_a_minion(book, job)
-    if state is JobState.ASSIGNED:
-        return f"sent to {job.record.minion_name}, which has not started it yet{_doubt(book, job)}"
-    if state is JobState.RUNNING:
-        return _doubt(book, job).removeprefix("; ")
-    if state is JobState.UNKNOWN:
-        return "in doubt: waits for a late result, or for a person to cancel the run"
-    return ""
+class Teller:
+    """Tells why jobs wait, at one moment. Keep none: what it found out about minions is remembered.
 
+    Args:
+        book: the state.
+        now: the time.
+    """
 
-def _doubt(book: Book, job: JobEntry) -> str:
-    minion = book.minions.get(job.record.minion) if job.record.minion is not None else None
-    if minion is None or minion.connection is Connection.READY:
+    def __init__(self, book: Book, now: Now) -> None:
+        self._book = book
+        self._now = now
+        self._told: dict[Requirements, str] = {}
+
+    def why(self, job: JobEntry) -> str:
+        """Return why a job does not run yet; empty when it runs or has ended."""
+        state = job.record.state
+        if state is JobState.WAITING:
+            return _needs(job)
+        if state is JobState.QUEUED:
+            requirements = (job.spec.labels, job.run.requires)
+            if requirements not in self._told:  # thousands of jobs may wait for the same
+                self._told[requirements] = self._for_a_minion(requirements)
+            return self._told[requirements]
+        if state is JobState.ASSIGNED:
+            return f"sent to {job.record.minion_name}, which has not started it yet{self._doubt(job)}"
+        if state is JobState.RUNNING:
+            return self._doubt(job).removeprefix("; ")
+        if state is JobState.UNKNOWN:
+            return "in doubt: waits for a late result, or for a person to cancel the run"
         return ""
-    silence = book.now.boot_s - minion.seen_boot_s
-    return f"; {minion.record.name} is {minion.connection}, not heard of for {silence:.0f} s"
+
+    def _doubt(self, job: JobEntry) -> str:
+        minion = self._book.minions.get(job.record.minion) if job.record.minion is not None else None
+        if minion is None or minion.connection is Connection.READY:
+            return ""
+        silence = self._now.boot_s - minion.seen_boot_s
+        return f"; {minion.record.name} is {minion.connection}, not heard of for {silence:.0f} s"
+
+    def _for_a_minion(self, requirements: Requirements) -> str:
+        labels, tags = requirements
+        minions = self._book.minions.values()
+        if not minions:
+            return "no minion has joined"
+        labelled = [entry for entry in minions if meets(entry.record, (labels, ()))]
+        if not labelled:
+            return f"no minion with label {' and '.join(labels)}"
+        able = [entry for entry in labelled if meets(entry.record, requirements)]
+        if not able:
+            return f"no minion can run this plugin: it needs {' or '.join(tags)}"
+        return _short([f"{entry.record.name}: {_state(entry)}" for entry in able])
 
 
 def _needs(job: JobEntry) -> str:
@@ -38,19 +68,6 @@ def _needs(job: JobEntry) -> str:
         if job.run.by_name[need].record.state is not JobState.SUCCEEDED
     ]
     return f"needs {_short(open_needs)}"
-
-
-def _for_a_minion(book: Book, job: JobEntry) -> str:
-    if not book.minions:
-        return "no minion has joined"
-    labelled = [entry for entry in book.minions.values() if set(job.spec.labels) <= set(entry.record.labels)]
-    if not labelled:
-        wanted = " and ".join(job.spec.labels)
-        return f"no minion with label {wanted}"
-    able = [e for e in labelled if not job.run.requires or set(job.run.requires) & set(e.record.tags)]
-    if not able:
-        return f"no minion can run this plugin: it needs {' or '.join(job.run.requires)}"
-    return _short([f"{entry.record.name}: {_state(entry)}" for entry in able])
 
 
 def _state(entry: MinionEntry) -> str:

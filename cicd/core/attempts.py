@@ -1,0 +1,120 @@
+"""Attempts: how a job is given to a minion, and how that ends.
+
+The rules for losses (delivery): an attempt that can no longer act is LOST; then the job is queued again if it is
+idempotent and was not lost too often, else it is in doubt or poisoned. An assignment that is proven to have begun
+nothing is withdrawn: nothing was lost. `attempt` is the fencing token: whoever calls here has checked that it is the
+current one.
+"""
+
+from msgspec.structs import replace
+
+from cicd.core import orders
+from cicd.core.book import Book, JobEntry, MinionEntry
+from cicd.core.jobs import move
+from cicd.core.lifecycle import EVENT_OF_STATUS, HELD, MAX_LOST_ATTEMPTS, JobEvent
+from cicd.messages.run import AttemptRecord, FailureKind, JobState, Result, RunState, Status
+
+
+def assign(book: Book, job: JobEntry, minion: MinionEntry) -> None:
+    """Give a queued job to a minion as a new attempt."""
+    record = job.record
+    job.attempt = AttemptRecord(
+        job=record.id,
+        attempt=record.attempt + 1,
+        minion=minion.record.id,
+        minion_name=minion.record.name,
+        session=minion.record.session,
+        assigned_s=book.now.wall_s,
+    )
+    book.plan.attempts[record.id, job.attempt.attempt] = job.attempt
+    minion.running[record.id] = None
+    book.reopen(minion)
+    job.record = replace(record, attempt=job.attempt.attempt, minion=minion.record.id, minion_name=minion.record.name)
+    job.assigned_boot_s = book.now.boot_s
+    job.cancel_due_boot_s = 0.0
+    job.absent_boot_s = None
+    move(book, job, JobEvent.ASSIGN, message="")
+    run = job.run
+    if run.record.state is RunState.QUEUED:
+        run.record = replace(run.record, state=RunState.RUNNING, started_s=book.now.wall_s)
+        book.plan.runs[run.record.id] = run.record
+    orders.send_run(book, job)
+
+
+def started(book: Book, job: JobEntry, pid: int, started_s: float) -> None:
+    """The current attempt runs. Again: nothing, and nothing for a job in doubt: only a result resolves it."""
+    job.absent_boot_s = None
+    if job.record.state is not JobState.ASSIGNED or job.attempt is None:
+        return
+    job.attempt = replace(job.attempt, started_s=started_s, pid=pid)
+    book.plan.attempts[job.record.id, job.record.attempt] = job.attempt
+    job.record = replace(job.record, started_s=book.now.wall_s)
+    move(book, job, JobEvent.START)
+
+
+def finished(book: Book, job: JobEntry, result: Result) -> None:
+    """The current attempt has ended with this result."""
+    if result.status is Status.LOST and job.record.state not in HELD:
+        return  # in doubt already, and this resolves nothing
+    if job.attempt is not None:
+        job.attempt = replace(
+            job.attempt,
+            result=result,
+            started_s=result.started_s or job.attempt.started_s,
+            finished_s=book.now.wall_s,
+        )
+        book.plan.attempts[job.record.id, job.record.attempt] = job.attempt
+    if result.status is Status.LOST:
+        lose(book, job, result.message or "the attempt was lost")
+        return
+    record = job.record
+    # The word that it had started may have been lost, or have been overtaken.
+    started_s = record.started_s or max(record.queued_s, book.now.wall_s - result.run_s)
+    outputs = result.outputs if result.status is Status.SUCCEEDED else {}
+    job.record = replace(record, outputs=outputs, started_s=started_s)
+    message = result.message
+    if not message and result.failure_kind is not FailureKind.NONE:
+        message = str(result.failure_kind)
+    move(book, job, EVENT_OF_STATUS[result.status], message=message)
+
+
+def withdraw(book: Book, job: JobEntry, why: str) -> None:
+    """The assignment is proven to have started nothing: queue the job again; no attempt counts as lost."""
+    _end_attempt(book, job, why)
+    if job.run.record.cancel_by:
+        move(book, job, JobEvent.CANCEL, message=f"cancelled by {job.run.record.cancel_by}")
+    else:
+        move(book, job, JobEvent.WITHDRAW, message=why)
+
+
+def lose(book: Book, job: JobEntry, why: str, *, counts: bool = True) -> None:
+    """The attempt can no longer act: queue the job again, or say why not.
+
+    Args:
+        book: the state.
+        job: a job that is held.
+        why: for people.
+        counts: whether the loss may be the job's fault; a minion that was stopped on purpose is not.
+    """
+    _end_attempt(book, job, why)
+    lost = job.record.lost + counts
+    job.record = replace(job.record, lost=lost)
+    move(book, job, JobEvent.LOSE)
+    if job.run.record.cancel_by:
+        move(book, job, JobEvent.CANCEL, message=f"cancelled by {job.run.record.cancel_by}; {why}")
+    elif not job.spec.idempotent:
+        move(book, job, JobEvent.DOUBT, message=f"{why}; it is not idempotent, so it is not tried again")
+    elif lost >= MAX_LOST_ATTEMPTS:
+        move(book, job, JobEvent.POISON, message=f"{why}; lost {lost} times")
+    else:
+        move(book, job, JobEvent.REQUEUE, message=why)
+
+
+def _end_attempt(book: Book, job: JobEntry, why: str) -> None:
+    if job.attempt is not None and job.attempt.result is None:
+        job.attempt = replace(
+            job.attempt,
+            finished_s=book.now.wall_s,
+            result=Result(status=Status.LOST, message=why, failure_kind=FailureKind.INFRASTRUCTURE),
+        )
+        book.plan.attempts[job.record.id, job.record.attempt] = job.attempt

@@ -1,0 +1,98 @@
+"""How long a minion's silence may last: suspect first, then lost.
+
+Two times are compared, never mixed. The minion's own clock: its lease is valid for `lease_s` from when it *sent* the
+heartbeat that was answered, and it kills its jobs then by itself. The master's clock: it gives a minion up
+`lease_s + margin` after it *received* the last one, which is always later. Losing the lease sets `fenced`: then even
+the newest session is over, in one transaction with what is lost by it.
+"""
+
+from msgspec.structs import replace
+
+from cicd.core import attempts, inventory
+from cicd.core.book import Book, MinionEntry
+from cicd.core.events import MinionBeat, MinionDisconnected, MinionSaidGoodbye
+from cicd.core.plan import Send
+from cicd.messages.cluster import Connection
+from cicd.messages.minion import BeatAck, Fenced
+
+
+def beat(book: Book, event: MinionBeat) -> None:
+    """A heartbeat: extend the lease and take in what it reports; or say that the session is over."""
+    entry, message = book.minions.get(event.minion), event.beat
+    if entry is None:
+        book.refused += 1
+        return
+    if is_over(book, entry, message.session):
+        return
+    if message.session > entry.record.session or message.seq <= entry.beat_seq:
+        book.refused += 1
+        return
+    entry.beat_seq = message.seq
+    entry.load = message.load
+    extend(book, entry, event.received_boot_s)
+    if entry.connection is not Connection.READY:
+        entry.connection = Connection.READY
+        book.reopen(entry)
+    inventory.from_beat(book, entry, message.inventory)
+    ack = BeatAck(session=message.session, seq=message.seq, sent_boot_s=message.sent_boot_s)
+    book.plan.effects.append(Send(event.minion, ack))
+
+
+def is_over(book: Book, entry: MinionEntry, session: int) -> bool:
+    """Return whether a session is below the floor; if so the minion is told."""
+    if session < entry.floor:
+        book.plan.effects.append(Send(entry.record.id, Fenced(floor=entry.floor)))
+        return True
+    return False
+
+
+def extend(book: Book, entry: MinionEntry, received_boot_s: float) -> None:
+    """A sign of life that is answered: the minion's lease begins anew."""
+    entry.seen_boot_s = max(entry.seen_boot_s, received_boot_s)
+    entry.seen_wall_s = book.now.wall_s
+    entry.expires_boot_s = max(entry.expires_boot_s, received_boot_s + book.settings.expiry_s)
+
+
+def disconnected(book: Book, event: MinionDisconnected) -> None:
+    """The connection broke: no new work until a sign of life. The lease goes on."""
+    entry = book.minions.get(event.minion)
+    if entry is not None and entry.connection is Connection.READY:
+        entry.connection = Connection.SUSPECT
+        book.reopen(entry)
+
+
+def goodbye(book: Book, event: MinionSaidGoodbye) -> None:
+    """A minion has left on purpose: nothing of its session can act any more. That is not the fault of a job."""
+    entry = book.minions.get(event.minion)
+    if entry is not None and event.goodbye.session == entry.record.session and not entry.record.fenced:
+        _give_up(book, entry, f"{entry.record.name} was stopped", counts=False)
+
+
+def expire(book: Book) -> None:
+    """Look at every minion's silence."""
+    now = book.now.boot_s
+    for entry in book.minions.values():
+        if entry.connection is Connection.LOST:
+            continue
+        if now >= entry.expires_boot_s:
+            why = f"{entry.record.name} was lost: not heard of for {now - entry.seen_boot_s:.0f} s"
+            _give_up(book, entry, why, counts=True)
+        elif entry.connection is Connection.READY and now - entry.seen_boot_s >= book.settings.suspect_s:
+            entry.connection = Connection.SUSPECT
+            book.reopen(entry)
+
+
+def _give_up(book: Book, entry: MinionEntry, why: str, *, counts: bool) -> None:
+    """The floor rises and every job is lost, in one transaction."""
+    entry.connection = Connection.LOST
+    book.save_minion(entry, replace(entry.record, fenced=True))
+    for job in [book.jobs[job_id] for job_id in entry.running]:
+        attempts.lose(book, job, why, counts=counts)
+
+
+def grace(book: Book) -> None:
+    """The master itself stood still, or has just started: nobody is expired for that."""
+    for entry in book.minions.values():
+        if entry.connection is not Connection.LOST:
+            entry.seen_boot_s = book.now.boot_s
+            entry.expires_boot_s = max(entry.expires_boot_s, book.now.boot_s + book.settings.expiry_s)

@@ -1,0 +1,64 @@
+"""What minions are told to do, and when they are told again.
+
+Commands are delivered at least once (R11): the minion dedupes. A connection may lose a message without breaking, so
+what a minion's reports show as not done is sent again, though not with every report.
+"""
+
+from cicd.core.book import Book, JobEntry
+from cicd.core.plan import Send
+from cicd.messages.minion import CancelJob, Need, RunJob
+
+_RESEND_LIMIT_S = 30.0
+
+
+def send_run(book: Book, job: JobEntry) -> None:
+    """Send the current attempt of a job that is held to its minion (again)."""
+    run, record, attempt = job.run, job.record, job.attempt
+    if record.minion is None or attempt is None:
+        return
+    message = RunJob(
+        session=attempt.session,
+        run=run.record.id,
+        run_number=run.record.number,
+        job=record.id,
+        name=record.name,
+        attempt=record.attempt,
+        pipeline=run.record.pipeline_name,
+        plugin=run.record.plugin,
+        plugin_size_bytes=run.plugin_size_bytes,
+        source=run.record.source_digest,
+        source_size_bytes=run.source_size_bytes,
+        checkout=job.spec.checkout,
+        params=run.record.params,
+        needs=_needs(job),
+        timeout_s=job.spec.timeout_s or book.settings.job_timeout_s,
+        repository=run.record.repository,
+        ref=run.record.ref,
+        commit=run.record.commit,
+    )
+    book.plan.effects.append(Send(record.minion, message))
+    # Twice as long each time: a minion that fetches a large plugin does not know the attempt yet either.
+    waited_s = min(book.now.boot_s - job.assigned_boot_s, _RESEND_LIMIT_S)
+    job.run_due_boot_s = book.now.boot_s + max(waited_s, book.settings.resend_s)
+
+
+def _needs(job: JobEntry) -> tuple[Need, ...]:
+    """Return the outputs that a job gets. Jobs that returned none are left out: a last job may need 10,000 others."""
+    outputs = ((need, job.run.by_name[need].record.outputs) for need in dict.fromkeys(job.spec.needs))
+    return tuple(Need(job=need, outputs=values) for need, values in outputs if values)
+
+
+def send_cancel(book: Book, job: JobEntry) -> None:
+    """Ask the minion that holds a job to stop it."""
+    record = job.record
+    if record.minion is None:
+        return
+    message = CancelJob(
+        session=book.minions[record.minion].record.session,
+        job=record.id,
+        attempt=record.attempt,
+        grace_s=book.settings.cancel_grace_s,
+        reason=f"cancelled by {job.run.record.cancel_by}",
+    )
+    book.plan.effects.append(Send(record.minion, message))
+    job.cancel_due_boot_s = book.now.boot_s + book.settings.resend_s
