@@ -1,0 +1,175 @@
+"""What a plugin says of itself, made into what this version runs; what is wrong or not honoured is named at once.
+
+The answer comes from a program that anyone may have written, so nothing in it is taken as it is. What the contract
+(`pipeline.proto`) knows and this version cannot do yet is refused by name: a pipeline that asks for an approval
+must not run without.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from cicd.core import graph
+from cicd.core.params import value_fault
+from cicd.errors import UserError
+from cicd.messages.pipeline import JobSpec, ParamSpec, ParamType, PipelineSpec
+from cicd.plugins.pb import pipeline_pb2 as pb
+
+MAX_JOBS = 10_000
+MAX_PARAMS = 200
+MAX_TEXT = 4000
+"""Longest description or value, in characters."""
+MAX_TIMEOUT_S = 30 * 24 * 3600.0
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_PARAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,99}")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/=-]{0,99}")
+_PARAM_TYPES = {
+    pb.PARAM_TYPE_UNSPECIFIED: ParamType.STRING,
+    pb.PARAM_TYPE_STRING: ParamType.STRING,
+    pb.PARAM_TYPE_INT: ParamType.INT,
+    pb.PARAM_TYPE_FLOAT: ParamType.FLOAT,
+    pb.PARAM_TYPE_BOOL: ParamType.BOOL,
+}
+_SHOWN_FAULTS = 20
+
+
+class DescriptionError(UserError):
+    """A plugin describes a pipeline that cannot be run, or not by this version."""
+
+    code = "describe"
+
+
+def spec_from_description(description: pb.Description) -> PipelineSpec:
+    """Return the pipeline that a plugin describes.
+
+    Raises:
+        DescriptionError: all that is wrong with it and all that this version does not honour, in one line; or what is
+            wrong with the graph of its jobs.
+    """
+    faults = list(_faults(description))
+    if faults:
+        more = f"; and {len(faults) - _SHOWN_FAULTS} more" if len(faults) > _SHOWN_FAULTS else ""
+        raise DescriptionError("; ".join(faults[:_SHOWN_FAULTS]) + more)
+    spec = PipelineSpec(
+        name=description.name,
+        description=description.description,
+        params=tuple(_param(param) for param in description.params),
+        jobs=tuple(_job(job) for job in description.jobs),
+        sdk=description.sdk[:100],
+    )
+    faults = list(_param_values(spec))
+    if faults:
+        raise DescriptionError("; ".join(faults[:_SHOWN_FAULTS]))
+    try:
+        graph.check(spec.jobs)
+    except UserError as error:
+        raise DescriptionError(error.message) from None
+    return spec
+
+
+def _faults(description: pb.Description) -> Iterator[str]:
+    if not description.name:
+        yield "the pipeline has no name"
+    if len(description.name) > MAX_TEXT or len(description.description) > MAX_TEXT:
+        yield f"the pipeline's name or description has more than {MAX_TEXT} characters"
+    if len(description.jobs) > MAX_JOBS or len(description.params) > MAX_PARAMS:
+        yield f"more than {MAX_JOBS} jobs or {MAX_PARAMS} params"
+        return
+    if description.depends_on:
+        yield "pipeline: depends_on is not supported yet"
+    if description.triggers:
+        kinds = sorted({each.kind[:50] for each in description.triggers})
+        yield f"pipeline: triggers ({', '.join(kinds[:10])}) are not supported yet"
+    if description.max_parallel_runs:
+        yield "pipeline: max_parallel_runs is not supported yet"
+    seen: set[str] = set()
+    for param in description.params:
+        yield from _param_faults(param, seen)
+    for job in description.jobs:
+        yield from (f"job {job.name[:100]!r}: {fault}" for fault in (*_job_faults(job), *_not_honoured(job)))
+
+
+def _param_faults(param: pb.Param, seen: set[str]) -> Iterator[str]:
+    what = f"param {param.name[:100]!r}"
+    if not _PARAM_NAME.fullmatch(param.name):
+        yield f"{what}: a name is letters, digits and . _ -, at most 100, and begins with a letter"
+    if param.name in seen:
+        yield f"{what} is there twice"
+    seen.add(param.name)
+    if param.type not in _PARAM_TYPES:
+        yield f"{what}: type {param.type} is not supported yet"
+    if param.secret:
+        yield f"{what}: secret params are not supported yet"
+    if any(len(text) > MAX_TEXT for text in (param.description, param.default, *param.choices)):
+        yield f"{what}: a text has more than {MAX_TEXT} characters"
+
+
+def _job_faults(job: pb.Job) -> Iterator[str]:
+    if not _NAME.fullmatch(job.name):
+        yield "a name is letters, digits and . _ -, at most 100, and begins with a letter or digit"
+    if len(job.title) > MAX_TEXT or len(job.description) > MAX_TEXT:
+        yield f"its title or description has more than {MAX_TEXT} characters"
+    if not math.isfinite(job.timeout_s) or not 0 <= job.timeout_s <= MAX_TIMEOUT_S:
+        yield f"its timeout has to be between 0 and {MAX_TIMEOUT_S:.0f} seconds"
+    for label in job.labels:
+        if not _LABEL.fullmatch(label):
+            yield f"not a label: {label[:100]!r}"
+
+
+def _not_honoured(job: pb.Job) -> Iterator[str]:
+    for need in job.needs:
+        if need.on != pb.NEED_ON_SUCCESS:
+            on = {pb.NEED_ON_FAILURE: "on failure", pb.NEED_ON_ANY: "on any end"}.get(need.on, f"on {need.on}")
+            yield f"needing {need.job[:100]!r} {on} is not supported yet"
+    if job.checkout not in (pb.CHECKOUT_TREE, pb.CHECKOUT_EMPTY):
+        yield 'checkout="git" is not supported yet'
+    asked = {
+        "secrets": bool(job.secrets),
+        "retry": job.HasField("retry") and job.retry.attempts > 0,
+        "resources": bool(job.resources),
+        "concurrency_group": bool(job.concurrency_group),
+        "allow_failure": job.allow_failure,
+        "approval": bool(job.approval),
+        "cache_key": bool(job.cache_key),
+    }
+    for name, wanted in asked.items():
+        if wanted:
+            yield f"{name} {'are' if name in ('secrets', 'resources') else 'is'} not supported yet"
+
+
+def _param(param: pb.Param) -> ParamSpec:
+    return ParamSpec(
+        name=param.name,
+        type=_PARAM_TYPES[param.type],
+        description=param.description,
+        default=param.default if param.HasField("default") else None,
+        choices=tuple(param.choices),
+        required=param.required,
+    )
+
+
+def _job(job: pb.Job) -> JobSpec:
+    return JobSpec(
+        name=job.name,
+        title=job.title,
+        description=job.description,
+        needs=tuple(dict.fromkeys(need.job for need in job.needs)),
+        timeout_s=job.timeout_s,
+        idempotent=job.idempotent if job.HasField("idempotent") else True,
+        labels=tuple(dict.fromkeys(job.labels)),
+        checkout=job.checkout == pb.CHECKOUT_TREE,
+    )
+
+
+def _param_values(spec: PipelineSpec) -> Iterator[str]:
+    for param in spec.params:
+        for choice in param.choices:
+            fault = value_fault(param, choice)
+            if fault:
+                yield f"choice of {fault}"
+        fault = value_fault(param, param.default) if param.default is not None else ""
+        if fault:
+            yield f"default of {fault}"
