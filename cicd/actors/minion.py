@@ -196,7 +196,7 @@ class Minion(Actor):
             return
         now = self._clock.boot_s()
         self._hello_due_boot_s = now + HELLO_AGAIN_S
-        base = self._identity.hello
+        base = self._hello_base
         hello = {name: getattr(base, name) for name in base.__struct_fields__}
         hello.update(session=self._session, inventory=self._inventory(), sent_boot_s=now, load=self._load())
         self._send(Hello(**hello))

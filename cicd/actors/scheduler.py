@@ -140,7 +140,7 @@ class Scheduler(Actor):
             case Answer(origin, message):
                 self._listener.send(PeerId(origin), self._codec.encode(message))
             case Bind(minion, origin, name):
-                self._routes.bind(minion, PeerId(origin))
+                self._routes.bind(minion, PeerId(origin), name)
                 log.info("minion.joined", minion=minion, name=name)
             case Reply():
                 self._on_reply(effect)

@@ -1,0 +1,254 @@
+"""Entry point of the master: reads its configuration, builds the actors, waits for a signal.
+
+    python -m cicd.master --config FILE
+
+Exit codes: 0 ended by a signal; 2 wrong arguments or configuration; 4 it may not run here (another master uses the data
+folder, a store of another schema, an address in use); 70 a part of it failed: start it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pykka
+import structlog
+
+from cicd.actors.archive import Archive, LogNews
+from cicd.actors.base import Inbox
+from cicd.actors.build_host import BuildHost, spawn_build_host
+from cicd.actors.client_desk import ClientDesk, News
+from cicd.actors.crash import die
+from cicd.actors.desk_calls import About, Calls
+from cicd.actors.endpoints import Endpoints, publish
+from cicd.actors.heartbeat import HeartbeatMonitor
+from cicd.actors.log_files import LogFiles
+from cicd.actors.minion_registry import MinionRegistry
+from cicd.actors.pipeline_compiler import PipelineCompiler
+from cicd.actors.recovery import restore
+from cicd.actors.routes import Routes
+from cicd.actors.scheduler import Scheduler, SchedulerClient
+from cicd.actors.store import Store, StoreClient
+from cicd.clock import SystemClock
+from cicd.config import ConfigError, MasterConfig, load_master
+from cicd.core.events import Event, Now
+from cicd.core.settings import CoreSettings
+from cicd.errors import CicdError
+from cicd.ids import IdSource
+from cicd.logs import set_up_logs
+from cicd.messages.base import Wire
+from cicd.messages.pipeline import Source
+from cicd.plugins.repository import make_source
+from cicd.storage.lmdb import LmdbStorage
+from cicd.storage.records import Records
+from cicd.transport.base import Delivery, Listener, PeerEvent
+from cicd.transport.curve import load_or_create_keys
+from cicd.transport.policy import CLIENT_DOMAIN, MINION_DOMAIN, KeyRing
+from cicd.transport.token import new_token
+from cicd.transport.zmq_transport import ZmqTransport
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+EXIT_OK = 0
+EXIT_CONFIG = 2
+EXIT_REFUSED = 4
+
+
+class Master:
+    """The master's actors and sockets, in the order of recovery: store, active runs, then sockets, then time.
+
+    Args:
+        process: the build host, started before any thread was.
+        build_sock: our end of its socketpair.
+    """
+
+    def __init__(
+        self, config: MasterConfig, process: subprocess.Popen[bytes], build_sock: socket.socket, clock: SystemClock
+    ) -> None:
+        data_dir = config.master.data_dir
+        ids = IdSource(clock)
+        started_s = clock.wall_s()
+
+        self.storage = LmdbStorage(data_dir / "store", max_size_bytes=config.store.max_size_bytes)
+        settings = CoreSettings(
+            heartbeat_s=config.cluster.heartbeat_s,
+            suspect_s=config.cluster.suspect_s,
+            lease_s=config.cluster.lease_s,
+            lease_margin_s=config.cluster.lease_margin_s,
+            job_timeout_s=config.cluster.job_timeout_s,
+            cancel_grace_s=config.cluster.cancel_grace_s,
+        )
+        cluster = restore(self.storage, settings, Now(boot_s=clock.boot_s(), wall_s=started_s))
+
+        self.keyring = KeyRing()
+        for token in Records(self.storage).tokens():
+            if not token.revoked:
+                self.keyring.add(MINION_DOMAIN, token.client_public, token.id)
+        server_keys = load_or_create_keys(data_dir / "keys" / "server.toml")
+        operator_keys = load_or_create_keys(data_dir / "keys" / "operator.toml")
+        self.keyring.add(CLIENT_DOMAIN, operator_keys.public, config.master.operator)
+
+        tap = config.tap.address if config.tap.enabled else ""
+        self.transport = ZmqTransport(clock, self.keyring, tap_address=tap, on_death=lambda e: die("transport", e))
+        listen = config.listen
+        self._control = self.transport.listener(listen.control, server_keys, MINION_DOMAIN, name="control")
+        self._bulk = self.transport.listener(listen.bulk, server_keys, MINION_DOMAIN, name="bulk")
+        self._client = self.transport.listener(listen.client, server_keys, CLIENT_DOMAIN, name="client")
+
+        events: Inbox[Event] = Inbox()
+        self._control_in: Inbox[Delivery | PeerEvent] = Inbox()
+        self._bulk_in: Inbox[Delivery | PeerEvent] = Inbox()
+        self._desk_in: Inbox[News] = Inbox()
+        built: Inbox[Wire] = Inbox()
+        routes = Routes(self.transport.name_peer)
+        logs = LogFiles(data_dir / "logs")
+
+        store_actor = Store.start(self.storage, die)
+        store = StoreClient(store_actor)
+        scheduler_actor = Scheduler.start(
+            cluster=cluster,
+            inbox=events,
+            store=store,
+            listener=self._control,
+            routes=routes,
+            clock=clock,
+            on_reply=lambda reply: self._desk_in.put([reply]),
+            on_saved=lambda plan: self._desk_in.put([plan]),
+            die=die,
+        )
+        scheduler = SchedulerClient(scheduler_actor)
+        registry = MinionRegistry.start(self._control_in, events, self._control, routes, die)
+        archive = Archive.start(
+            inbox=self._bulk_in,
+            listener=self._bulk,
+            storage=self.storage,
+            store=store,
+            logs=logs,
+            data_dir=data_dir,
+            on_log=self._on_log,
+            die=die,
+        )
+        self._build_host = BuildHost(process, build_sock, built, die)
+
+        def source(repository: str, ref: str, path: str) -> Source:
+            compiler = config.compiler
+            return make_source(
+                repository, ref, path, allowed_hosts=compiler.allowed_hosts, allow_local=compiler.allow_local
+            )
+
+        compiler = PipelineCompiler.start(
+            inbox=built,
+            build_host=self._build_host,
+            storage=self.storage,
+            store=store,
+            scheduler=scheduler,
+            make_source=source,
+            data_dir=data_dir,
+            clock=clock,
+            ids=ids,
+            on_built=lambda pipeline: self._desk_in.put([pipeline]),
+            die=die,
+        )
+        self.endpoints = Endpoints.of(self._control, self._bulk, self._client, tap, listen.advertise)
+
+        def token_for_minions() -> tuple[str, str, str]:
+            token = new_token(server_keys.public)
+            return token.id, token.client_keys().public, token.render()
+
+        calls = Calls(
+            storage=self.storage,
+            store=store,
+            scheduler=scheduler,
+            events=events,
+            compiler=compiler,
+            keyring=self.keyring,
+            logs=LogFiles(data_dir / "logs"),
+            new_token=token_for_minions,
+            clock=clock,
+            ids=ids,
+            about=About(started_s=started_s, data_dir=data_dir, endpoints=self.endpoints.addresses()),
+        )
+        desk = ClientDesk.start(self._desk_in, self._client, calls, clock, die)
+        monitor = HeartbeatMonitor.start(events, clock, die)
+        # In the order in which they are stopped: who asks others goes before those it asks.
+        self._actors: list[pykka.ActorRef[Any]] = [
+            monitor,
+            desk,
+            compiler,
+            registry,
+            archive,
+            scheduler_actor,
+            store_actor,
+        ]
+        publish(data_dir, self.endpoints, config.master.operator, server_keys.public, operator_keys)
+
+    def _on_log(self, news: list[LogNews]) -> None:
+        self._desk_in.put(news)
+
+    def start(self) -> None:
+        """Let frames in."""
+        self._build_host.start()
+        _open(self._control, self._control_in)
+        _open(self._bulk, self._bulk_in)
+        _open(self._client, self._desk_in)
+        log.info("master.ready", **self.endpoints.addresses())
+
+    def stop(self) -> None:
+        """End everything; what is committed stays."""
+        for actor in self._actors:
+            actor.stop(timeout=10)
+        for listener in (self._client, self._control, self._bulk):
+            listener.close()
+        self.transport.close()
+        self._build_host.close()
+        self.storage.close()
+
+
+def _open(listener: Listener, inbox: Inbox[Any]) -> None:
+    listener.start(inbox.put, lambda event: inbox.put([event]), lambda error: die("socket", error))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a master until SIGTERM or SIGINT; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m cicd.master", description="The master of a cluster.")
+    parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="master.toml; default: none")
+    options = parser.parse_args(arguments)
+    try:
+        config = load_master(options.config, os.environ)
+    except ConfigError as error:
+        print(f"cicd master: {error.message}", file=sys.stderr)  # noqa: T201  for people, before logs are set up
+        return EXIT_CONFIG
+    set_up_logs(config.log, role="master")
+    try:
+        config.master.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        process, sock = spawn_build_host(config)
+    except OSError as error:
+        print(f"cicd master: {error}", file=sys.stderr)  # noqa: T201  for people
+        return EXIT_REFUSED
+    # Blocked before the first thread and waited for: no thread has them. Not before the child, which would inherit that.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        master = Master(config, process, sock, SystemClock())
+    except CicdError as error:
+        print(f"cicd master: {error.message}", file=sys.stderr)  # noqa: T201  for people
+        process.kill()
+        process.wait()
+        # Threads of what was built already are of no use: there is nothing to save yet.
+        sys.stderr.flush()
+        os._exit(EXIT_REFUSED)
+    master.start()
+    received = signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    log.info("master.stops", signal=signal.Signals(received).name)
+    master.stop()
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
