@@ -1,4 +1,4 @@
-"""Conversation between the master and its build host, the single-threaded helper process that runs git, uv and Describe.
+"""Conversation between the master and its build host, the single-threaded process that runs git, uv and Describe.
 
 Over a socketpair, framed like the jobhost's. One build at a time per pipeline; several pipelines side by side.
 """

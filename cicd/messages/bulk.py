@@ -1,7 +1,8 @@
 """Bulk conversation between a minion's Courier and the master's Archive: logs up, plugins and source trees down.
 
-It has a socket of its own, so that a heartbeat never waits behind a log. The file spool on the minion is the truth of a log; the
-master acknowledges the highest contiguous offset that is durable on its side, and says it first after a (re)connect.
+It has a socket of its own, so that a heartbeat never waits behind a log. The file spool on the minion is the truth of a
+log; the master acknowledges the highest contiguous offset that is durable on its side, and says it first after a
+(re)connect.
 
     minion                                         master
     BulkHello(minion, session)              ->

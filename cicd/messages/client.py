@@ -1,9 +1,9 @@
 """Conversation between a client (command line, later the gateway) and the master (DEALER to ROUTER, client socket).
 
-A client asks `Request(id, call)`. It is answered by `Reply(id, answer)` or `Failure(id, code)`; a call that follows something is
-answered by `Item(id, seq, answer)`s and an `End(id)`. A client that follows acknowledges items with `Credit(id, seq)`: at most
-`STREAM_WINDOW` items are on their way. `StopStream(id)` ends a stream. A stream that its client has not
-acknowledged for `STREAM_IDLE_S` is ended by the master.
+A client asks `Request(id, call)`. It is answered by `Reply(id, answer)` or `Failure(id, code)`; a call that follows
+something is answered by `Item(id, seq, answer)`s and an `End(id)`. A client that follows acknowledges items with
+`Credit(id, seq)`: at most `STREAM_WINDOW` items are on their way. `StopStream(id)` ends a stream. A stream that its
+client has not acknowledged for `STREAM_IDLE_S` is ended by the master.
 """
 
 from cicd.messages.base import PROTOCOL_VERSION, ErrorReply, Message, Wire
@@ -143,7 +143,7 @@ class CancelRun(Wire, frozen=True):
 
 
 class ReadLog(Wire, frozen=True):
-    """stream of LogText of one job's attempt (0: the newest), then a LogEndInfo. `follow`: as it grows, until it is whole."""
+    """stream of LogText of one job's attempt (0: the newest), then a LogEndInfo. `follow`: until it is whole."""
 
     run: str
     job: str

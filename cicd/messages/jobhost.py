@@ -1,4 +1,4 @@
-"""Local conversation between a minion's jobhost and its agent, over a socketpair: frames of a 4-byte big-endian length and a message.
+"""Local conversation between a minion's jobhost and its agent, over a socketpair (see framing).
 
 The jobhost outlives agents: whatever it told one agent it tells the next one again in `HostHello`. The protocol has a
 version of its own, so that an upgraded agent can meet an older jobhost. Deadlines are CLOCK_BOOTTIME of this machine.

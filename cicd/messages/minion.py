@@ -12,8 +12,9 @@
                                       <-     CancelJob(job, attempt)
                                       <-     Fenced(session)                kill all, say Hello with session 0
 
-`session` counts a minion's incarnations; the master stores its floor. `attempt` is a job's fencing token. Either is compared
-with `<`, never with `!=`. Times of the `_boot_s` kind are the sender's own CLOCK_BOOTTIME and mean nothing elsewhere.
+`session` counts a minion's incarnations; the master stores its floor. `attempt` is a job's fencing token. Either is
+compared with `<`, never with `!=`. Times of the `_boot_s` kind are the sender's own CLOCK_BOOTTIME and mean nothing
+elsewhere.
 """
 
 from enum import StrEnum
@@ -110,7 +111,7 @@ class BeatAck(Wire, frozen=True):
 
 
 class Fenced(Wire, frozen=True):
-    """The session that spoke is older than `floor` or has lost its lease: kill everything, then Hello with session 0."""
+    """The session that spoke is older than `floor` or has lost its lease: kill all, then Hello with session 0."""
 
     floor: int
 

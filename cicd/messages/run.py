@@ -1,7 +1,7 @@
 """Runs, jobs and attempts, as they are stored and shown.
 
-One record per run, per job and per attempt, so that the bytes of a transition do not grow with the run. What the jobs are
-(needs, timeouts, labels) stands once, with the plugin that the run is pinned to.
+One record per run, per job and per attempt, so that the bytes of a transition do not grow with the run. What the jobs
+are (needs, timeouts, labels) stands once, with the plugin that the run is pinned to.
 """
 
 from enum import StrEnum

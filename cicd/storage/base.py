@@ -1,7 +1,8 @@
 """The contract of every store: an ordered key-value store with checked commits and range reads.
 
-Nothing in it is peculiar to LMDB, so that etcd can stand behind it later. Keys and values are bytes; keys are compared byte by
-byte, 1 to 511 bytes long. A commit is all or nothing and durable when it returns. Reads see committed data only.
+Nothing in it is peculiar to LMDB, so that etcd can stand behind it later. Keys and values are bytes; keys are compared
+byte by byte, 1 to 511 bytes long. A commit is all or nothing and durable when it returns. Reads see committed data
+only.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Snapshot(Protocol):
     def range(
         self, start: bytes, end: bytes, *, limit: int | None = None, reverse: bool = False
     ) -> list[tuple[bytes, bytes]]:
-        """Return the pairs with start <= key < end in the order of their keys (`reverse`: from the end), at most `limit`."""
+        """Return the pairs with start <= key < end by key (`reverse`: from the end), at most `limit`."""
         ...
 
 
