@@ -94,7 +94,7 @@ class Gate:
         try:
             yield
         finally:
-            self._mine.views = mine
+            self._mine.views -= 1  # not what it was before: views need not end in the order in which they began
             with self._changed:
                 self._views -= 1
                 self._changed.notify_all()
@@ -105,8 +105,9 @@ class Gate:
 
         Only one thread at a time may ask; the caller's lock sees to it.
         """
+        # Before the lock is held: readers in a tight loop take it again and again before a waiting thread wakes up.
+        self._alone = True
         with self._changed:
-            self._alone = True
             granted = self._changed.wait_for(lambda: self._views == 0, wait_s)
         try:
             yield granted

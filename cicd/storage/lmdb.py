@@ -48,14 +48,18 @@ _BROKEN = (lmdb.PanicError, lmdb.CorruptedError, lmdb.PageNotFoundError)
 
 
 class _LmdbView(guards.View):
-    def __init__(self, txn: lmdb.Transaction[bytes]) -> None:
+    def __init__(self, txn: lmdb.Transaction[bytes], reading: threading.Lock) -> None:
         super().__init__()
         self._txn = txn
+        # LMDB lets go of the interpreter's lock at every step. Two busy readers then pass it to each other, and a
+        # writer that waits for it was seen to get it only after a minute. So they read one at a time.
+        self._reading = reading
 
     def get(self, key: bytes) -> bytes | None:
         self.check()
         guards.check_key(key)
-        return self._txn.get(key)
+        with self._reading:
+            return self._txn.get(key)
 
     def range(
         self, start: bytes, end: bytes, *, limit: int | None = None, reverse: bool = False
@@ -65,7 +69,7 @@ class _LmdbView(guards.View):
         found: list[tuple[bytes, bytes]] = []
         if limit == 0 or start >= end:
             return found
-        with self._txn.cursor() as cursor:
+        with self._reading, self._txn.cursor() as cursor:
             if reverse:
                 # The place is the last key below `end`: the one before the first that is not, or the very last.
                 there = cursor.prev() if cursor.set_range(end) else cursor.last()
@@ -102,6 +106,7 @@ class LmdbStorage:
         self._gate = guards.Gate()
         self._writer = guards.OneWriter()
         self._writing = threading.Lock()
+        self._reading = threading.Lock()
         self._pid = os.getpid()
         self._max_size_bytes = max_size_bytes
         self._broken = ""
@@ -160,7 +165,7 @@ class LmdbStorage:
             self._check_usable()
             with self._translated():
                 txn = self._env.begin()
-            view = _LmdbView(txn)
+            view = _LmdbView(txn, self._reading)
             try:
                 with self._translated():
                     yield view

@@ -108,6 +108,11 @@ def save_minion(minion: MinionRecord, before: MinionRecord | None = None) -> lis
     return writes
 
 
+def delete_minion(minion: MinionRecord) -> list[Write]:
+    """Return the writes that forget a minion and free its name."""
+    return [Write(keys.minion(minion.id), None), Write(keys.minion_name(minion.name), None)]
+
+
 def save_token(token: TokenRecord) -> list[Write]:
     """Return the write of a join token."""
     return [Write(keys.token(token.id), codec.dump(token))]
