@@ -1,6 +1,6 @@
 """The client's side of the client conversation: how a master is spoken to by all who are no minions."""
 
-from cicd.client.connection import Client, Event, Stream
+from cicd.client.connection import Client
 from cicd.client.dial import connect
 from cicd.client.operator import (
     Operator,
@@ -9,6 +9,7 @@ from cicd.client.operator import (
     readdress_operator,
     write_operator,
 )
+from cicd.client.stream import Event, Stream
 
 __all__ = [
     "Client",

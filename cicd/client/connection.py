@@ -10,7 +10,7 @@ connection broke before its answer fails with code `unanswered`: it may or may n
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -19,7 +19,8 @@ from typing import Self, TypeVar
 import msgspec
 
 from cicd.client.position import position_of
-from cicd.client.stream import StreamState
+from cicd.client.stream import Event, Stream
+from cicd.client.stream_state import StreamState
 from cicd.clock import Clock, SystemClock
 from cicd.codec import Codec
 from cicd.errors import CicdError, ProtocolError, UnavailableError, from_code
@@ -47,6 +48,8 @@ from cicd.transport.base import Dialer, LinkState
 
 PATIENCE_S = 30.0
 """How long streams wait for a master that is away."""
+CONNECT_S = 5.0
+"""How long the first connection may take: a call need not wait its whole time for a master that is not there."""
 CALL_S = 10.0
 """How long a call waits for its answer."""
 
@@ -60,30 +63,33 @@ A = TypeVar("A", bound=Wire)
 _News = Sequence[bytes] | tuple[LinkState, str] | BaseException
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something on one of several streams: an answer, or (None) its end; `stream.error` says why, if not by itself."""
-
-    stream: Stream
-    answer: Answer | None
-
-
 class Client:
     """A conversation with the master that the dialer reaches; a context manager.
 
     Args:
         dialer: not yet started; closed with the client.
         address: for error texts.
+        connect_s: how long the first connection may take.
         patience_s: how long streams wait for a master that is away.
         clock: gives boot time.
+        on_close: called once, after the dialer was closed.
     """
 
     def __init__(
-        self, dialer: Dialer, *, address: str = "", patience_s: float = PATIENCE_S, clock: Clock | None = None
+        self,
+        dialer: Dialer,
+        *,
+        address: str = "",
+        connect_s: float = CONNECT_S,
+        patience_s: float = PATIENCE_S,
+        clock: Clock | None = None,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         self._dialer = dialer
         self._address = address or "the master"
+        self._connect_s = connect_s
         self._patience_s = patience_s
+        self._on_close = on_close
         self._clock = clock or SystemClock()
         self._ids = IdSource(self._clock)
         self._codec = Codec(TO_CLIENT)
@@ -131,8 +137,8 @@ class Client:
         try:
             self._ask(pending)
             while pending.answer is None and pending.error is None:
-                if not self._was_connected and self._refused:
-                    raise self._unreachable()
+                if self._is_hopeless():
+                    raise self._unreachable(self._connect_s)
                 if self._clock.boot_s() >= deadline_s:
                     raise self._unreachable(timeout_s)
                 self._wait(deadline_s)
@@ -179,6 +185,9 @@ class Client:
         for stream in list(self._streams):
             stream.close()
         self._dialer.close()
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
 
     # ---- for Stream ------------------------------------------------------------------------------------
 
@@ -198,7 +207,8 @@ class Client:
         if stream in self._streams:
             self._streams.remove(stream)
             if not stream.state.ended:
-                self._send(StopStream(id=stream.state.id))
+                if stream.state.id:
+                    self._send(StopStream(id=stream.state.id))
                 stream.state.stop()
 
     # ---- events ----------------------------------------------------------------------------------------
@@ -267,7 +277,7 @@ class Client:
                 retryable=False,
             )
         for stream in self._streams:
-            stream.state.again(now_s, pause_s=0.0)
+            stream.state.cut(now_s)
 
     def _on_message(self, message: Wire) -> None:
         now_s = self._clock.boot_s()
@@ -299,12 +309,14 @@ class Client:
     def _look_after(self) -> None:
         """Ask for streams that are not under way, and give up those that have been in trouble for too long."""
         now_s = self._clock.boot_s()
-        refused = self._refused and not self._was_connected
+        hopeless = self._is_hopeless()
         for stream in self._streams:
             state = stream.state
             if state.ended:
                 continue
-            if self._away_s is not None and (refused or now_s - self._away_s > self._patience_s):
+            if hopeless:
+                state.stop(self._unreachable(self._connect_s))
+            elif self._away_s is not None and now_s - self._away_s > self._patience_s:
                 state.stop(self._unreachable(self._patience_s))
             elif state.failing_s is not None and now_s - state.failing_s > self._patience_s:
                 state.stop(state.failure)
@@ -315,6 +327,12 @@ class Client:
                     self._send(StopStream(id=state.id))
                 state.asked(self._new_id(), now_s)
                 self._send(Request(id=state.id, call=state.position.rest()))
+
+    def _is_hopeless(self) -> bool:
+        """Return whether there never was a connection, and the key is refused or the time for connecting is over."""
+        if self._was_connected or self._away_s is None:
+            return False
+        return self._refused or self._clock.boot_s() - self._away_s > self._connect_s
 
     def _ask(self, pending: _Pending) -> None:
         if self.is_connected and pending.error is None:
@@ -337,40 +355,6 @@ class Client:
         else:
             text = f"no master at {self._address} ({self._link}; waited {waited_s or 0:g} s): is it running?"
         return UnavailableError(text, code="unreachable")
-
-
-class Stream:
-    """Answers of one call, as they come: an iterator and a context manager. Made by `Client.stream`."""
-
-    def __init__(self, client: Client, state: StreamState) -> None:
-        self._client = client
-        self.state = state
-
-    def __iter__(self) -> Iterator[Answer]:
-        return self
-
-    def __next__(self) -> Answer:
-        answer = self._client.next_of(self)
-        if answer is None:
-            raise StopIteration
-        return answer
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def error(self) -> CicdError | None:
-        """Why it ended, when not by itself."""
-        return self.state.error
-
-    def close(self) -> None:
-        """Want no more. Again: nothing."""
-        self._client.forget(self)
 
 
 @dataclass(slots=True)
