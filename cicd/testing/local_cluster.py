@@ -166,7 +166,7 @@ class LocalCluster:
         """Return a new conversation with the master; close it, or use `with`."""
         from cicd.client import connect, read_operator
 
-        return connect(read_operator(self.operator_file))
+        return connect(read_operator(self.operator_file), connect_s=START_S)
 
     def start_master(self, timeout_s: float = START_S) -> None:
         """Start the master, unless it runs, and wait until it answers.

@@ -1,4 +1,4 @@
-"""Becomes another program that does not outlive the process that started it: `tether.py PARENT_PID PROGRAM [ARGUMENT]...`.
+"""Becomes another program that does not outlive who started it: `tether.py PARENT_PID PROGRAM [ARGUMENT]...`.
 
 Runs as a file under `python -I -S`, to be quick, so it imports nothing of ours. PR_SET_PDEATHSIG holds across the exec,
 and fires when the *thread* that started it ends: start it from one that lives as long as what is started shall.
