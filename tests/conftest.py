@@ -169,3 +169,26 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
         _end(left)
         story = "; ".join(f"{kind} {name}" for kind, names in left.items() for name in names)
         pytest.fail(f"left behind: {story}", pytrace=False)
+
+
+# ---- places --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A temporary folder whose path is short enough for the unix sockets of a whole cluster below it."""
+    with tempfile.TemporaryDirectory(prefix="s", dir=os.environ["PYTEST_DEBUG_TEMPROOT"]) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def installed_python() -> str:
+    """The interpreter of the environment into which the built wheel is installed, else the one that runs the tests."""
+    python = os.environ.get("CICD_TEST_PYTHON")
+    if python is None:
+        warn = "CICD_TEST_PYTHON is not set: end-to-end tests run this checkout, not the built wheel (make test does)"
+        sys.stderr.write(f"\n{warn}\n")
+        return sys.executable
+    if not Path(python).exists():
+        pytest.fail(f"CICD_TEST_PYTHON names {python}, which is not there: make wheel-env")
+    return python
