@@ -7,6 +7,7 @@ unpacks it, so that neither logs nor other fetches wait for that.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -42,10 +43,10 @@ class _Fetch:
     fd: int
     size_bytes: int = -1
     """-1: not known before the first piece."""
+    todo: deque[int] = field(default_factory=lambda: deque([0]))
+    """Offsets to ask for; at first only the beginning, whose answer tells the size."""
     asked: dict[int, None] = field(default_factory=dict)
     """Offsets that are on their way."""
-    next_offset: int = 0
-    missing_bytes: int = 0
     heard_boot_s: float = 0.0
     unpacking: bool = False
 
@@ -108,12 +109,9 @@ class BlobCache:
         for fetch in self._fetches.values():
             if fetch.unpacking:
                 continue
-            # Before the size is known a single read is on its way.
-            most = READS_IN_FLIGHT if fetch.size_bytes >= 0 else 1
-            while len(fetch.asked) < most and (fetch.size_bytes < 0 or fetch.next_offset < fetch.size_bytes):
-                offset = fetch.next_offset
+            while fetch.todo and len(fetch.asked) < READS_IN_FLIGHT:
+                offset = fetch.todo.popleft()
                 fetch.asked[offset] = None
-                fetch.next_offset += CHUNK_BYTES
                 yield BlobRead(kind=fetch.kind, digest=fetch.digest, offset=offset, length=CHUNK_BYTES)
 
     def take(self, digest: Digest, offset: int, data: bytes, size_bytes: int) -> None:
@@ -122,7 +120,8 @@ class BlobCache:
         if fetch is None or offset not in fetch.asked:
             return
         if fetch.size_bytes < 0:
-            fetch.size_bytes = fetch.missing_bytes = size_bytes
+            fetch.size_bytes = size_bytes
+            fetch.todo.extend(range(CHUNK_BYTES, size_bytes, CHUNK_BYTES))
         wanted = max(0, min(CHUNK_BYTES, fetch.size_bytes - offset))
         if size_bytes != fetch.size_bytes or len(data) != wanted:
             self._fail(fetch, "the master sent pieces that do not fit together")
@@ -133,9 +132,8 @@ class BlobCache:
             self._fail(fetch, f"{fetch.partial}: {error.strerror}")
             return
         del fetch.asked[offset]
-        fetch.missing_bytes -= len(data)
         fetch.heard_boot_s = self._clock.boot_s()
-        if not fetch.missing_bytes and not fetch.asked:
+        if not fetch.todo and not fetch.asked:
             fetch.unpacking = True
             self._unpacker.submit(self._unpack, fetch)
 
@@ -166,11 +164,8 @@ class BlobCache:
 
     def _rewind(self, fetch: _Fetch) -> None:
         fetch.heard_boot_s = self._clock.boot_s()
-        if fetch.asked:
-            # Simple and rare: begin again. Pieces in between are written twice with the same bytes.
-            fetch.next_offset = 0
-            fetch.asked.clear()
-            fetch.missing_bytes = fetch.size_bytes = -1
+        fetch.todo.extendleft(reversed(fetch.asked))
+        fetch.asked.clear()
 
     def unpacked(self, news: Unpacked) -> None:
         """Take in how an unpacking went."""

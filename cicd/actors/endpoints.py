@@ -29,8 +29,12 @@ class Endpoints:
     @classmethod
     def of(cls, control: Listener, bulk: Listener, client: Listener, tap: str, advertise: str) -> Self:
         """Return the endpoints of bound listeners; `advertise`: the host to dial, empty: each listener's own."""
-        dialled = (_dialled(listener.address, advertise) for listener in (control, bulk, client))
-        return cls(*dialled, tap=tap)
+        return cls(
+            control=_dialled(control.address, advertise),
+            bulk=_dialled(bulk.address, advertise),
+            client=_dialled(client.address, advertise),
+            tap=tap,
+        )
 
     def addresses(self) -> dict[str, str]:
         """Return the addresses that there are, by name."""
