@@ -96,9 +96,23 @@ def sha256_of(path: Path) -> Digest:
 
 
 def unpack(
-    tar: Path, digest: Digest, folder: Path, *, max_bytes: int = MAX_BYTES, max_members: int = MAX_MEMBERS
+    tar: Path,
+    digest: Digest,
+    folder: Path,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_members: int = MAX_MEMBERS,
+    durable: bool = True,
 ) -> None:
     """Check a tar and unpack it as `folder`, whole or not at all. A folder that is there already is taken to be it.
+
+    Args:
+        tar: the file.
+        digest: what its sha256 has to be.
+        folder: made, with its parents.
+        max_bytes: most that it may become.
+        max_members: most files, folders and symlinks.
+        durable: whether the folder has to be whole after a power loss too, if it is there at all.
 
     Raises:
         ArtifactError: another digest, or a tar that must not be unpacked; nothing is left behind.
@@ -117,7 +131,8 @@ def unpack(
         try:
             extract(file, making, max_bytes=max_bytes, max_members=max_members)
             making.chmod(0o755)
-            _sync_filesystem(making)
+            if durable:
+                _sync_filesystem(making)
             _appear(making, folder)
         finally:
             shutil.rmtree(making, ignore_errors=True)

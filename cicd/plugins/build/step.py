@@ -103,6 +103,8 @@ def run_step(name: str, work_on: Callable[[Request, Path], T]) -> NoReturn:
     except RefusedError as error:
         result = Failed(code="refused", error=one_line(error.message))
     except CicdError as error:
+        if error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
         result = Failed(code=name, error=one_line(error.message))
     except OSError as error:
         # The disk, mostly; people can do something about it.
