@@ -19,6 +19,8 @@ from cicd.plugins.handshake import PluginError
 from cicd.plugins.host import PluginCommand
 
 INTERPRETER = (sys.executable, "-I", "-S")
+JOBS_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
+"""What a job's own Python programs run with: the same version, without this program's virtual environment in it."""
 BOOTSTRAP = str(Path(child.__file__).with_name("bootstrap.py"))
 
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -55,6 +57,7 @@ def scrubbed_environment(host: Mapping[str, str], artifact_dir: Path) -> dict[st
     """Return what a plugin sees of the host's environment: an allow-list, with the artifact's programs on PATH."""
     kept = {name: host[name] for name in _PASSED_ON if name in host}
     kept["PATH"] = f"{artifact_dir / 'site' / 'bin'}:{host.get('PATH') or _DEFAULT_PATH}"
+    kept["CICD_PYTHON"] = JOBS_PYTHON  # which the scripts in site/bin, `python` among them, run with
     kept.setdefault("LANG", "C.UTF-8")
     kept["CI"] = "true"
     return kept
