@@ -116,13 +116,16 @@ class _Endpoint:
         self._thread.start()
 
     def _main(self, on_death: OnDeath) -> None:
+        death: BaseException | None = None
         try:
             while self._step():
                 pass
         except BaseException as error:  # noqa: BLE001  whatever it is ends the process, by on_death
-            self._closing = True
-            self._release()
-            on_death(error)
+            death = error
+        self._closing = True
+        self._release()
+        if death is not None:
+            on_death(death)
 
     def _step(self) -> bool:
         """Wait for work, do it, and return whether to go on."""
@@ -136,9 +139,10 @@ class _Endpoint:
         with self._turn:
             self._closing = True
             self._turn.notify_all()
-        self._release()
         thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+        if thread is None:
+            self._release()
+        elif thread is not threading.current_thread():
             thread.join(_JOIN_S)
 
     def _count(self, what: str) -> None:

@@ -83,7 +83,7 @@ class Link:
                 yield None
             elif event in _MEANINGS:
                 end = _MEANINGS[event]
-            else:  # disconnected or closed: always the last
+            elif event in {zmq.EVENT_DISCONNECTED, zmq.EVENT_CLOSED}:  # always the last
                 yield end or (LinkEnd.BROKEN if self.connected else LinkEnd.UNREACHABLE)
                 return
         if end is not None:
@@ -91,5 +91,4 @@ class Link:
 
     def close(self, linger_ms: int) -> None:
         """Release the socket; what is queued is tried for `linger_ms`. Again: nothing."""
-        self.monitor.close()
-        self.socket.close(linger_ms)
+        self.monitor.close_both(linger_ms)

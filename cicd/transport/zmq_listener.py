@@ -106,7 +106,7 @@ class ZmqListener(SocketLoop):
     ) -> None:
         super().__init__(f"cicd-{name}")
         self._socket_name = name
-        self._address = ""
+        self._linger_ms = 0
         self._clock = clock
         self._tap = tap
         self._limit = queue_limit
@@ -292,6 +292,11 @@ class ZmqListener(SocketLoop):
             if len(frame) > FRAME_LIMIT_BYTES:
                 self._count("dropped_oversize")
                 continue
+            if peer not in self._peers:
+                # ZeroMQ may not have noticed yet, and would take the frame and lose it.
+                self.counters.dropped_gone += 1
+                self._forget(peer)
+                continue
             backlog = self._backlogs.get(peer)
             if backlog is None and self._try_send(peer, frame) is _Sent.LATER:
                 backlog = self._backlogs[peer] = _Backlog()
@@ -353,23 +358,11 @@ class ZmqListener(SocketLoop):
         end = self._clock.boot_s() + CLOSE_S
         self._send_all(self._clock.boot_s())
         while self._backlogs and self._clock.boot_s() < end:
-            self._monitor.wait(_RETRY_S[0])
+            self._monitor.socket.poll(int(_RETRY_S[0] * 1000), zmq.POLLIN)
+            self._monitor.drain()
             self._socket.getsockopt(zmq.EVENTS)  # lets ZeroMQ learn what peers have read
             self._retry(self._clock.boot_s())
-        self._socket.setsockopt(zmq.LINGER, max(0, int((end - self._clock.boot_s()) * 1000)))
+        self._linger_ms = max(0, int((end - self._clock.boot_s()) * 1000))
 
     def _release(self) -> None:
-        if self._socket.closed:
-            return
-        if self._address:
-            self._unbind()
-        self._monitor.close()
-        self._socket.close()
-
-    def _unbind(self) -> None:
-        # Waits until the address is free: a new listener there must not meet the end of this one.
-        self._socket.unbind(self._address)
-        end = self._clock.boot_s() + CLOSE_S
-        while (left := end - self._clock.boot_s()) > 0:
-            if any(event == zmq.EVENT_CLOSED for event, _ in self._monitor.wait(left)):
-                return
+        self._monitor.close_both(self._linger_ms)

@@ -8,6 +8,7 @@ import struct
 import zmq
 
 _HEAD = struct.Struct("=Hi")
+_PATIENCE_MS = 5000
 _NUMBERS = itertools.count()
 
 Event = tuple[int, int]
@@ -27,7 +28,7 @@ class Monitor:
         # Numbered by us: pyzmq's own name contains a descriptor, which may be taken again before the old name is free.
         endpoint = f"inproc://cicd.monitor.{next(_NUMBERS)}"
         self._watched = socket
-        socket.monitor(endpoint, events)
+        socket.monitor(endpoint, events | zmq.EVENT_MONITOR_STOPPED)
         self.socket = context.socket(zmq.PAIR)
         self.socket.setsockopt(zmq.LINGER, 0)
         # No bound: ZeroMQ's I/O thread blocks when this queue is full, and would hold a lock that `close` needs.
@@ -44,12 +45,17 @@ class Monitor:
         except zmq.Again:
             return events
 
-    def wait(self, timeout_s: float) -> list[Event]:
-        """Return the next events, or none after `timeout_s`."""
-        return self.drain() if self.socket.poll(int(timeout_s * 1000), zmq.POLLIN) else []
+    def close_both(self, linger_ms: int) -> None:
+        """Close the watched socket, and return when it is gone: its address is free, its descriptors are closed.
 
-    def close(self) -> None:
-        """Stop watching. Again: nothing."""
-        if not self.socket.closed:
-            self._watched.disable_monitor()
-            self.socket.close()
+        That takes `linger_ms` at the most, less if all that was queued is sent before. Again: nothing.
+        """
+        if self.socket.closed:
+            return
+        self._watched.close(linger_ms)
+        # The I/O thread would block for ever on an event that nobody can read: so wait for the last one.
+        patience_ms = linger_ms + _PATIENCE_MS
+        while self.socket.poll(patience_ms, zmq.POLLIN):
+            if any(event == zmq.EVENT_MONITOR_STOPPED for event, _ in self.drain()):
+                break
+        self.socket.close()
