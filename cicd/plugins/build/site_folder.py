@@ -3,6 +3,8 @@
 What uv writes tells when and where it was written: its cache's times, the folder that a local wheel lay in, the
 interpreter's path in the first line of each script. None of it may be in an artifact that is named by its content.
 A script finds its packages from its own place instead.
+
+CICD_PYTHON names the interpreter; whoever starts a plugin sets it.
 """
 
 from __future__ import annotations
@@ -22,8 +24,16 @@ import os as _os, sys as _sys; _sys.path.insert(0, _os.path.dirname(_os.path.dir
 """A shell reads it as: run Python on this file. Python reads a string, and then finds the packages one folder up."""
 
 
+_PYTHON = b"""#!/bin/sh
+# Python with the packages beside it, so that a job's "python -m pytest" means what it says.
+site=$(dirname "$(dirname "$(readlink -f "$0")")")
+export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
+exec "${CICD_PYTHON:?is not set: which Python?}" "$@"
+"""
+
+
 def settle(site: Path) -> None:
-    """Take out what tells of the build, and make scripts movable.
+    """Take out what tells of the build, make scripts movable, and add a `python` and a `python3`.
 
     Args:
         site: a folder that `uv pip install --target` filled.
@@ -36,6 +46,10 @@ def settle(site: Path) -> None:
         for name in removed:
             (site / name).unlink()
         _settle_record(info / "RECORD", removed, changed)
+    (site / "bin").mkdir(exist_ok=True)
+    for name in ("python", "python3"):
+        (site / "bin" / name).write_bytes(_PYTHON)
+        (site / "bin" / name).chmod(0o755)
 
 
 def pth_files(site: Path) -> list[str]:
