@@ -6,12 +6,16 @@ without the plugin.
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from cicd.testing.fake_clock import FakeClock
+    from cicd.testing.local_cluster import LocalCluster
 
 
 @pytest.fixture
@@ -20,3 +24,13 @@ def fake_clock() -> FakeClock:
     from cicd.testing.fake_clock import FakeClock
 
     return FakeClock()
+
+
+@pytest.fixture
+def local_cluster() -> Iterator[LocalCluster]:
+    """A master and two minions as real processes, ready; stopped and removed after the test."""
+    from cicd.testing.local_cluster import LocalCluster
+
+    # Not tmp_path: unix sockets lie below it, whose paths end at 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="cicd-") as folder, LocalCluster(Path(folder), minions=2) as cluster:
+        yield cluster
