@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cicd_sdk import _processes
 from cicd_sdk._cancellation import Cancellation
 from cicd_sdk.errors import CommandError, CommandTimeoutError
+
+if TYPE_CHECKING:  # slow to import: not every job runs a command
+    import subprocess
+    from pathlib import Path
 
 _TIMEOUT_GRACE_S = 2.0
 _MAX_GRACE_S = 30.0
@@ -55,6 +58,8 @@ def run(
     input: str | bytes | None,  # noqa: A002 - as in subprocess
 ) -> Completed:
     """Run a command in a process group of its own; see `Context.run`."""
+    from subprocess import TimeoutExpired
+
     data = input.encode() if isinstance(input, str) else input
     flush()
     with cancellation.shield():
@@ -63,7 +68,7 @@ def run(
         try:
             with cancellation.window():
                 out, _ = process.communicate(data, timeout=timeout_s)
-        except subprocess.TimeoutExpired as expired:
+        except TimeoutExpired as expired:
             _processes.end_group(process, _TIMEOUT_GRACE_S)
             text = (expired.stdout or b"").decode(errors="replace")
             raise CommandTimeoutError(argv, process.returncode, text, f"did not end within {timeout_s:g} s") from None
@@ -86,6 +91,8 @@ def run(
 def _start(
     argv: tuple[str, ...], cwd: Path, env: Mapping[str, str] | None, *, capture: bool, feed: bool
 ) -> subprocess.Popen[bytes]:
+    import subprocess
+
     try:
         return subprocess.Popen(
             argv,

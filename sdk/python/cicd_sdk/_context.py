@@ -6,8 +6,7 @@ import glob
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cicd_sdk import _command
 from cicd_sdk import _messages as m
@@ -19,6 +18,9 @@ from cicd_sdk._param import Params, Scalar, as_text
 from cicd_sdk._sink import Sink
 from cicd_sdk._wire import Message
 from cicd_sdk.errors import FeatureUnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path  # slow to import, and only named here
 
 LEVELS = ("debug", "info", "warning", "error")
 

@@ -171,11 +171,6 @@ class Connection:
             call.lose()
         self._calls.clear()
 
-    def goodbye(self) -> None:
-        """Tell the peer that this side ends."""
-        if self.open:
-            self._h2.close_connection()
-
     def send_headers(self, stream: int, headers: list[tuple[str, str]], *, end: bool = False) -> None:
         """Queue headers or trailers."""
         self._h2.send_headers(stream, headers, end_stream=end)

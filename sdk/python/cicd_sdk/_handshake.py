@@ -75,4 +75,4 @@ def prepare_output() -> None:
             # In two steps: a stream that began as a file and is a pipe now takes the encoding, and then complains.
             with suppress(OSError):
                 reconfigure(encoding="utf-8", errors="backslashreplace")
-            reconfigure(line_buffering=True)
+            reconfigure(line_buffering=True, write_through=False)

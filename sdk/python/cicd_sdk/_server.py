@@ -4,7 +4,9 @@ Theory of operation. One loop over a selector: accept, read, run what other thre
 Calls are handed to `on_call`, in this thread. Other threads only use `call_soon`. The job itself runs in the main
 thread, where signals arrive and where some libraries insist to be, so all signals are blocked here.
 
-The loop ends after `stop`, when what was answered has been written or a second has passed.
+The loop ends after `stop`, when what was answered has been written (or a second has passed) and the clients have closed
+their connections (or a moment has passed). It sends no GOAWAY: some clients let that, or the end of the connection, end
+calls whose answers arrived just before.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from contextlib import suppress
 from cicd_sdk._grpc import MAX_OUT, Call, Code, Connection
 
 _FLUSH_S = 1.0
+_LINGER_S = 0.05
 _READ = 65536
 _PARENT_CHECK_S = 5.0
 
@@ -67,6 +70,7 @@ class Server:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timers_made = 0
         self._stop_at: float | None = None
+        self._flushed = False
         self._parent = os.getppid()
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
@@ -140,8 +144,11 @@ class Server:
             if not self._peers and os.getppid() != self._parent:
                 self.stop()  # the host is dead, and nobody else will end this process
             return False
-        busy = any(peer.out or peer.connection.calls for peer in self._peers.values())
-        return not busy or time.monotonic() >= self._stop_at
+        now = time.monotonic()
+        if not self._flushed and not any(peer.out or peer.connection.calls for peer in self._peers.values()):
+            self._flushed = True
+            self._stop_at = min(self._stop_at, now + _LINGER_S)
+        return not self._peers or now >= self._stop_at
 
     def _timeout_s(self) -> float | None:
         times = [timer[0] for timer in self._timers[:1]]
@@ -230,9 +237,6 @@ class Server:
 
     def _close(self) -> None:
         for peer in tuple(self._peers.values()):
-            peer.connection.goodbye()
-            with suppress(OSError):
-                peer.socket.send(bytes(peer.out) + peer.connection.take())
             self._drop(peer)
         with suppress(OSError):
             os.unlink(self._path)  # noqa: PTH108 - no need to import pathlib for it

@@ -9,7 +9,10 @@ one major version.
 from __future__ import annotations
 
 import os
+import pathlib  # noqa: F401 - what jobs need is loaded once, here
+import subprocess  # noqa: F401 - the same
 import sys
+import traceback  # noqa: F401 - the same
 from contextlib import suppress
 from typing import NoReturn
 

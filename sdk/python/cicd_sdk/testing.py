@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -72,8 +74,9 @@ class FakeContext(Context):
         self._on_run = on_run
         self.commands: list[tuple[str, ...]] = []
         if workspace is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="fake-context-", ignore_cleanup_errors=True)
-            workspace = Path(self._folder.name)
+            workspace = Path(tempfile.mkdtemp(prefix="fake-context-"))
+            # Goes with the context. TemporaryDirectory would warn at that, and a test wants nothing to close.
+            weakref.finalize(self, shutil.rmtree, workspace, ignore_errors=True)
         super().__init__(
             job=job,
             sink=self._recorder,
