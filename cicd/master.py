@@ -91,6 +91,7 @@ class Master:
         for token in Records(self.storage).tokens():
             if not token.revoked:
                 self.keyring.add(MINION_DOMAIN, token.client_public, token.id)
+        (data_dir / "keys").mkdir(mode=0o700, exist_ok=True)
         server_keys = load_or_create_keys(data_dir / "keys" / "server.toml")
         operator_keys = load_or_create_keys(data_dir / "keys" / "operator.toml")
         self.keyring.add(CLIENT_DOMAIN, operator_keys.public, config.master.operator)
@@ -232,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"cicd master: {error}", file=sys.stderr)  # noqa: T201  for people
         return EXIT_REFUSED
-    # Blocked before the first thread and waited for: no thread has them. Not before the child, which would inherit that.
+    # Blocked before the first thread, and waited for. Not before the child was started: it would inherit that.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
         master = Master(config, process, sock, SystemClock())
