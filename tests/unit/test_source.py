@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from build_support import Origin
 
 from cicd.errors import NotFoundError, UserError
 from cicd.plugins.artifact import sha256_of
@@ -15,32 +16,6 @@ from cicd.plugins.build.git_environment import git_environment
 from cicd.plugins.build.settings import BuildSettings, HostCredential
 from cicd.plugins.repository import parse
 from cicd.plugins.source import FetchError, Mirror, MirrorError, locked_mirror
-
-
-class Origin:
-    """A repository that commits are made in."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.mkdir()
-        self.git("init", "-q", "-b", "main")
-
-    def git(self, *arguments: str, data: bytes | None = None) -> str:
-        env = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.path),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.org", "GIT_AUTHOR_DATE": "1700000000 +0000",
-            "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.org", "GIT_COMMITTER_DATE": "1700000000 +0000",
-        }  # fmt: skip
-        done = subprocess.run(["git", *arguments], cwd=self.path, env=env, input=data, capture_output=True, check=True)
-        return done.stdout.decode().strip()
-
-    def commit(self, name: str, content: str) -> str:
-        (self.path / name).write_text(content)
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", name)
-        return self.git("rev-parse", "HEAD")
 
 
 @pytest.fixture

@@ -126,7 +126,13 @@ def _uv(*arguments: str, cwd: Path) -> None:
             print(line, end="", flush=True)  # noqa: T201  the build's log
             last.append(line)
     if process.returncode != 0:
-        raise BuildError(f"uv could not install the dependencies: {''.join(last).strip() or 'it said nothing'}")
+        raise BuildError(f"uv could not install the dependencies: {_complaint(list(last))}")
+
+
+def _complaint(lines: list[str]) -> str:
+    """Return what uv said from where it began to complain; all of it is in the log."""
+    starts = (number for number, line in enumerate(lines) if line.lstrip().startswith(("error", "×")))
+    return "".join(lines[next(starts, 0) :]).strip() or "it said nothing"
 
 
 def _copy(folder: Path, target: Path, *, inside: Path, root: Path) -> None:
