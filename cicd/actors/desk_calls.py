@@ -243,7 +243,9 @@ class Calls:
                 f"run {run.pipeline_name}#{run.number} has no job {call.job!r}; it has {', '.join(names)}"
             )
         job = job_id(run.id, names.index(call.job))
-        return LogStream(self._storage, self._logs, job, max(call.attempt, 0), max(call.offset, 0), follow=call.follow)
+        return LogStream(
+            self._storage, self._logs, self._clock, job, max(call.attempt, 0), max(call.offset, 0), follow=call.follow
+        )
 
     # ---- minions
 

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from cicd.actors.archive import LogNews
 from cicd.actors.log_files import LogFiles
+from cicd.clock import Clock
 from cicd.core.lifecycle import TERMINAL, TERMINAL_RUNS
 from cicd.core.plan import Plan
 from cicd.errors import NotFoundError
@@ -25,6 +26,8 @@ from cicd.storage.base import Storage
 from cicd.storage.records import Records
 
 _PAGE = 200
+LOG_END_S = 5.0
+"""How long the end of an ended attempt's log is waited for by somebody who does not follow it."""
 
 
 @runtime_checkable
@@ -111,15 +114,20 @@ class RunStream:
 class LogStream:
     """The log of one attempt, from an offset; with `follow` until it is whole.
 
+    The end of a log comes by another way than its job's result, and may come later: without `follow` too it is waited
+    for, but not for long.
+
     Args:
         attempt: 0: the newest there is; with `follow`, the first to come.
     """
 
-    polls = False
+    polls = True
 
     def __init__(
-        self, storage: Storage, logs: LogFiles, job: JobId, attempt: int, offset: int, *, follow: bool
+        self, storage: Storage, logs: LogFiles, clock: Clock, job: JobId, attempt: int, offset: int, *, follow: bool
     ) -> None:
+        self._clock = clock
+        self._began_boot_s = clock.boot_s()
         self._storage = storage
         self._logs = logs
         self._job = job
@@ -169,9 +177,10 @@ class LogStream:
         result = tried.result
         if result is not None and (result.status is Status.LOST or not result.log_sha256):
             return self._end(self._attempt, gap=f"the attempt ended without its log's end: {result.message}")
-        if self._follow:
+        if self._follow or (result is not None and self._clock.boot_s() - self._began_boot_s < LOG_END_S):
             return None
-        return self._end(self._attempt, gap="the log's end has not arrived yet")
+        running = "the attempt is still running" if result is None else "the log's end has not arrived yet"
+        return self._end(self._attempt, gap=running)
 
     def _end(self, attempt: int, gap: str) -> Answer:
         self.ended = True

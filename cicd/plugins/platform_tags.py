@@ -24,8 +24,8 @@ def platform_tag() -> str:
 
 
 def minion_tags() -> tuple[str, ...]:
-    """Return all that this interpreter here offers; a job runs where all of its plugin's tags are offered."""
-    return (abi_tag(), platform_tag())
+    """Return all that this interpreter here offers; a job runs where one of its plugin's tags is offered."""
+    return (abi_tag(), platform_tag(), f"py3.{sys.version_info.minor}")
 
 
 def tags_of_site(site: Path) -> tuple[str, ...]:
