@@ -48,6 +48,7 @@ class Supervised:
         pids: becomes (reaper, main process).
         prepared: becomes the main process's word that its workspace is there; or the reason why not, else "".
         exited: becomes the end of the tree.
+        gone: done when the reaper, which may have folders to remove after that, has ended too.
     """
 
     def __init__(self, link: socket.socket) -> None:
@@ -58,6 +59,7 @@ class Supervised:
         self.pids: asyncio.Future[tuple[int, int]] = loop.create_future()
         self.prepared: asyncio.Future[str] = loop.create_future()
         self.exited: asyncio.Future[Exit] = loop.create_future()
+        self.gone: asyncio.Future[None] = loop.create_future()
         loop.add_reader(link.fileno(), self._readable)
 
     def set_deadline(self, deadline_boot_s: float) -> None:
@@ -102,12 +104,12 @@ class Supervised:
             self._set(self.prepared, str(message["error"]))
         elif isinstance(report := message.get("exit"), dict):
             self._set(self.exited, Exit(**report))
-            self.close()
 
     def _lost(self) -> None:
         self._set(self.exited, Exit(cause="reaper"))
         self._set(self.prepared, "the process ended before it was ready")
         self._set(self.pids, (0, 0))
+        self._set(self.gone, None)
 
     @staticmethod
     def _set(future: asyncio.Future[T], value: T) -> None:

@@ -61,6 +61,7 @@ def start(
 
 def _isolate(output: int, reaper: int) -> None:
     kernel.die_with_parent(reaper)
+    kernel.set_name("cicd-job")
     os.setsid()
     for number in _RESET:
         signal.signal(number, signal.SIG_DFL)

@@ -19,6 +19,10 @@ from typing import Any, NoReturn
 
 from . import control, kernel, tree
 
+REAPER_NAME = "cicd-reaper"
+DONE_NAME = "cicd-done"
+"""A reaper's name once nothing is left below it: it may still remove folders."""
+
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -45,8 +49,12 @@ class Reaper:
             start: becomes the job's process.
             output: its output's descriptor, closed here once the child has it.
         """
+        kernel.set_name(REAPER_NAME)
         kernel.become_subreaper()
         kernel.forbid_new_privileges()
+        if self._told_to_end():
+            control.tell(self._link, {"exit": self._report()})
+            return
         self._pid = os.fork()
         if self._pid == 0:
             start()
@@ -57,7 +65,14 @@ class Reaper:
         control.tell(self._link, {"reaper": os.getpid(), "pid": self._pid})
         self._wait(wake)
         tree.end_all(self._reaped)
+        kernel.set_name(DONE_NAME)
         control.tell(self._link, {"exit": self._report()})
+
+    def _told_to_end(self) -> bool:
+        """Take what has been said already: what was given up before it was forked must not run at all."""
+        while select.select([self._link], [], [], 0)[0] and not self._cause:
+            self._hear()
+        return bool(self._cause)
 
     def _watch_children(self) -> int:
         for number in _IGNORED:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -49,3 +50,9 @@ def remove_tree(path: str) -> None:
         os.rmdir(path)
     except OSError:
         return
+
+
+def remove_empty(path: str) -> None:
+    """Remove a folder if nothing is in it."""
+    with contextlib.suppress(OSError):
+        os.rmdir(path)

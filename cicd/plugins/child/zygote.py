@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from . import control, job, reaper, workspace
+from . import control, job, kernel, reaper, workspace
 
 _OUTPUT_LIMIT_BYTES = 32 * 1024
 """Of what the plugin's import printed; each attempt's log begins with it."""
@@ -31,6 +31,7 @@ def main(link: socket.socket, preload: Callable[[], bool], serve: Callable[[str]
         preload: imports what every attempt needs; returns whether the user's own code is among it.
         serve: in the child, serves the plugin in a socket directory.
     """
+    kernel.set_name("cicd-zygote")
     printed = _capture(preload)
     gc.collect()
     gc.freeze()
@@ -86,6 +87,8 @@ def _attempt(
         supervisor.run(start, output)
         for folder in settings["remove"]:
             workspace.remove_tree(folder)
+        for folder in settings["remove_empty"]:
+            workspace.remove_empty(folder)
     except BaseException as error:  # noqa: BLE001  this process must not run on as a copy of the zygote
         control.tell(link, {"error": f"{type(error).__name__}: {error}"})
     finally:

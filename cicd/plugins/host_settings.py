@@ -1,0 +1,31 @@
+"""What a jobhost is told by its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class HostSettings:
+    """What a jobhost is told.
+
+    Attributes:
+        slots: jobs at the same time. Whether there is room is the master's business; far more are refused.
+        agent_command: program and arguments.
+        agent_env: its environment.
+        cancel_grace_s: between asking and killing a job, where the jobhost decides.
+        keep_workspaces: whether folders of ended attempts stay.
+        zygote_idle_s: how long a plugin stays loaded without an attempt.
+        pass_env: names of this process's variables that jobs see.
+        agent_restart_delay_s: between the agent's end and its next start.
+    """
+
+    slots: int
+    agent_command: Sequence[str]
+    agent_env: Mapping[str, str]
+    cancel_grace_s: float = 10.0
+    keep_workspaces: bool = False
+    zygote_idle_s: float = 60.0
+    pass_env: tuple[str, ...] = ()
+    agent_restart_delay_s: float = 0.5

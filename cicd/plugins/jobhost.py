@@ -1,0 +1,347 @@
+"""The jobhost: everything of a minion that must outlive its agent. It forks, so it has one thread and one loop.
+
+It keeps the promises of delivery (R4 to R8) on the minion's side:
+
+    Grant    sets session and deadline. Past the deadline every attempt is killed, here and by its own reaper.
+    Start    of an older session, or without a lease: dropped. Of an attempt that the journal knows: what became of it
+             is said again. Else: journal, then processes.
+    Cancel   of an attempt that is not known: noted as cancelled, so that a Start that comes later runs nothing.
+    Fence    everything is killed; when it is gone the session is 0 and FenceDone says what the journal holds.
+    the end of an attempt: deadline looked at again, journal, then Finished and LogClosed. Both are kept, and told to
+             each new agent, until ResultAcked and LogStored.
+
+A jobhost that starts finds attempts in the journal that an earlier one ran. They are dead once no process of that
+jobhost is left (`leftovers`), and only then is the agent started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from cicd.clock import Clock
+from cicd.ids import IdSource
+from cicd.messages.base import Wire
+from cicd.messages.jobhost import (
+    LOCAL_VERSION,
+    Cancel,
+    Fence,
+    FenceDone,
+    Grant,
+    HostHello,
+    LogGrew,
+    LogStored,
+    Pulse,
+    ResultAcked,
+    Start,
+    Started,
+    Stopping,
+)
+from cicd.messages.run import FailureKind, Status
+from cicd.plugins.agent_link import AgentLink
+from cicd.plugins.attempt import Attempt, Means
+from cicd.plugins.attempt_result import Verdict, lost
+from cicd.plugins.child import kernel
+from cicd.plugins.data_folder import DataFolder
+from cicd.plugins.family import Family
+from cicd.plugins.host_settings import HostSettings
+from cicd.plugins.journal import Key
+from cicd.plugins.lease import Lease
+from cicd.plugins.ledger import Ledger
+from cicd.plugins.leftovers import MARK, end_marked
+from cicd.plugins.log_notices import LogNotices
+from cicd.plugins.place import Place
+from cicd.plugins.python_runtime import scrubbed_environment
+from cicd.plugins.spool import SpoolFile
+from cicd.plugins.zygote_pool import ZygotePool
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_PULSE_S = 1.0
+_JOURNAL_RETRY_S = 1.0
+_AGENT_STOP_S = 2.0
+_LEFTOVERS_S = 30.0
+_MOST_PER_SLOT = 4
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+class JobHost:
+    """Runs attempts for an agent. Needs a running loop.
+
+    Args:
+        folder: the minion's data, locked.
+        settings: what it is told.
+        env: this process's environment.
+        clock: both times.
+    """
+
+    def __init__(self, folder: DataFolder, settings: HostSettings, env: Mapping[str, str], clock: Clock) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._env = env
+        self._clock = clock
+        self._minion = folder.minion_id(IdSource(clock))
+        self._ledger = Ledger(folder)
+        self._running: dict[Key, tuple[Attempt, asyncio.Task[None]]] = {}
+        self._fences: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._grace_s = settings.cancel_grace_s
+        self._places = 0
+        self._lease = Lease(clock, self._lease_expired)
+        self._notices = LogNotices(self._tell_growth)
+        self._zygotes = ZygotePool(settings.zygote_idle_s, self._zygote_environment)
+        self._means = Means(zygotes=self._zygotes, clock=clock, grace_s=settings.cancel_grace_s)
+        self._agent = AgentLink(
+            settings.agent_command,
+            settings.agent_env,
+            settings.agent_restart_delay_s,
+            greet=self._greet,
+            heard=self._hear,
+        )
+        self._family = Family(self._known_pids, self._is_starting)
+
+    # ---- its life
+
+    async def run(self) -> int:
+        """Work until `stop`, or until the agent gives up; return the exit code. Nothing is left running then."""
+        kernel.become_subreaper()
+        self._recover()
+        self._sockets = self._folder.make_sockets()
+        if helper := self._folder.clear_work() if not self._settings.keep_workspaces else None:
+            self._family.adopt(helper)
+        self._family.watch()
+        pulse = asyncio.create_task(self._pulse())
+        agent = asyncio.create_task(self._agent.run())
+        stopped = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((agent, stopped), return_when=asyncio.FIRST_COMPLETED)
+            self.stop()
+            await self._all_gone()
+            await self._agent.stop(Stopping(), _AGENT_STOP_S)
+            return await agent
+        finally:
+            pulse.cancel()
+            stopped.cancel()
+            self._notices.close()
+            self._zygotes.close()
+            await self._family.end()
+            self._lease.close()
+            self._ledger.close()
+            self._folder.close()
+
+    def stop(self) -> None:
+        """End on purpose: running attempts are asked to stop and given up; a second call gives them no more time."""
+        grace_s = 0.0 if self._stopping.is_set() else self._grace_s
+        self._stopping.set()
+        for attempt, _task in self._running.values():
+            attempt.end(lost("the minion was stopped", yields_to_success=True), grace_s)
+
+    def _recover(self) -> None:
+        """Take over from an earlier jobhost, once nothing of it is left."""
+        if ended := end_marked(self._minion, _LEFTOVERS_S):
+            log.warning("leftovers.ended", processes=ended)
+        self._ledger.recover(self._clock.wall_s())
+
+    async def _pulse(self) -> None:
+        while True:
+            await asyncio.sleep(_PULSE_S)
+            self._family.end_strays()
+            if not self._agent.behind:
+                self._agent.send(Pulse(boot_s=self._clock.boot_s()))
+
+    # ---- what the agent says
+
+    def _greet(self) -> None:
+        """Tell a new agent everything."""
+        entries, left_out = self._ledger.entries()
+        self._agent.send(
+            HostHello(
+                version=LOCAL_VERSION,
+                session=self._lease.session,
+                entries=entries,
+                logs=self._ledger.logs(),
+                deadline_boot_s=self._lease.deadline_boot_s,
+            )
+        )
+        for key in left_out:
+            self._tell_end(key)
+
+    def _hear(self, message: Wire) -> None:
+        try:
+            match message:
+                case Grant():
+                    self._grant(message)
+                case Start():
+                    self._start(message)
+                case Cancel():
+                    self._cancel(message)
+                case ResultAcked():
+                    self._ledger.acknowledge((message.job, message.attempt))
+                case LogStored():
+                    self._ledger.drop_log((message.job, message.attempt))
+                case Fence():
+                    self._fences.add(asyncio.create_task(self._fence()))
+        except OSError as error:
+            # The disk, most likely. Nothing was told, so the other side says it again.
+            log.exception("message.failed", kind=type(message).__name__, error=str(error))
+
+    def _grant(self, message: Grant) -> None:
+        if self._lease.grant(message.session, message.deadline_boot_s):
+            for attempt, _task in self._running.values():
+                attempt.set_deadline(message.deadline_boot_s)
+
+    def _start(self, message: Start) -> None:
+        run = message.run_job
+        key = (run.job, run.attempt)
+        if self._ledger.knows(key):
+            self._repeat(key)
+        elif refusal := self._refusal(message):
+            log.warning("start.dropped", job=run.job, attempt=run.attempt, why=refusal)
+        else:
+            self._launch(key, message, self._ledger.begin(key, run.session))
+
+    def _refusal(self, message: Start) -> str:
+        run = message.run_job
+        reasons = {
+            "the minion is stopping": self._stopping.is_set(),
+            "the session is being ended": bool(self._fences),
+            f"session {run.session} is older than {self._lease.session}": run.session < self._lease.session,
+            "there is no lease": not self._lease.valid,
+            "its result was acknowledged": self._ledger.was_acknowledged((run.job, run.attempt)),
+            "too many attempts run": len(self._running) >= _MOST_PER_SLOT * self._settings.slots,
+            "not a job's id": not _JOB_ID.fullmatch(run.job) or run.attempt < 1,
+        }
+        return next((reason for reason, applies in reasons.items() if applies), "")
+
+    def _repeat(self, key: Key) -> None:
+        """Say again what became of an attempt (rule R7)."""
+        if running := self._running.get(key):
+            if running[0].pid:
+                self._tell_started(key, running[0])
+        else:
+            self._tell_end(key)
+
+    def _cancel(self, message: Cancel) -> None:
+        key = (message.job, message.attempt)
+        why = message.reason or "cancelled"
+        if running := self._running.get(key):
+            running[0].end(Verdict(Status.CANCELLED, why, yields_to_success=True), message.grace_s)
+            return
+        if not self._ledger.knows(key) and not self._ledger.was_acknowledged(key) and _JOB_ID.fullmatch(message.job):
+            self._ledger.end_unstarted(key, Status.CANCELLED, why)
+        self._tell_end(key)
+
+    async def _fence(self) -> None:
+        """End everything of the session; then say so."""
+        self._end_all(lost("the minion's session was ended by the master"))
+        await self._all_gone()
+        self._lease.end()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  this is one
+        self._fences.discard(task)
+        entries, left_out = self._ledger.entries()
+        self._agent.send(FenceDone(entries=entries))
+        for key in left_out:
+            self._tell_end(key)
+        log.info("session.fenced")
+
+    # ---- attempts
+
+    def _launch(self, key: Key, message: Start, file: SpoolFile) -> None:
+        self._places += 1
+        run = message.run_job
+        place = Place(
+            folder=self._folder.work / run.job / str(run.attempt),
+            socket_dir=self._sockets / str(self._places),
+            keep=self._settings.keep_workspaces,
+        )
+        attempt = Attempt(
+            message,
+            place,
+            self._job_environment(Path(message.plugin_dir)),
+            file,
+            self._means,
+            started=lambda _pid: self._started(key, attempt),
+            grew=lambda: self._notices.grew(key),
+        )
+        attempt.set_deadline(self._lease.deadline_boot_s)
+        self._running[key] = (attempt, asyncio.create_task(self._run(key, attempt)))
+
+    async def _run(self, key: Key, attempt: Attempt) -> None:
+        result, state = await attempt.run()
+        if result.status is Status.LOST:
+            await self._family.end_all_strays()
+        if not self._lease.valid and result.status is not Status.LOST and not self._stopping.is_set():
+            result = msgspec.structs.replace(
+                result,
+                status=Status.LOST,
+                message=f"the lease ran out before the result was noted ({result.status}: {result.message})"[:2000],
+                failure_kind=FailureKind.INFRASTRUCTURE,
+            )
+        while True:
+            try:
+                self._ledger.end(key, result, state)
+                break
+            except OSError as error:
+                log.exception("journal.failed", job=key[0], attempt=key[1], error=str(error))
+                await asyncio.sleep(_JOURNAL_RETRY_S)
+        del self._running[key]
+        self._notices.closed(key)
+        self._tell_end(key)
+        log.info("attempt.ended", job=key[0], attempt=key[1], status=result.status, why=result.message)
+
+    def _started(self, key: Key, attempt: Attempt) -> None:
+        self._family.expect(attempt.reaper, attempt.gone)
+        self._tell_started(key, attempt)
+        log.info("attempt.started", job=key[0], attempt=key[1], pid=attempt.pid)
+
+    def _end_all(self, verdict: Verdict) -> None:
+        for attempt, _task in self._running.values():
+            attempt.end(verdict, 0)
+
+    async def _all_gone(self) -> None:
+        while tasks := [task for _attempt, task in self._running.values()]:
+            await asyncio.wait(tasks)
+
+    def _lease_expired(self) -> None:
+        if self._running:
+            log.error("lease.expired", session=self._lease.session, attempts=len(self._running))
+        self._end_all(lost("the minion's lease ran out"))
+
+    # ---- what the agent is told
+
+    def _tell_started(self, key: Key, attempt: Attempt) -> None:
+        self._agent.send(Started(job=key[0], attempt=key[1], pid=attempt.pid, started_s=attempt.started_s))
+
+    def _tell_end(self, key: Key) -> None:
+        for message in self._ledger.story(key):
+            self._agent.send(message)
+
+    def _tell_growth(self, key: Key) -> bool:
+        file = self._ledger.log_of(key)
+        if file is None:
+            return True
+        if self._agent.behind:
+            return False
+        self._agent.send(LogGrew(job=key[0], attempt=key[1], path=str(file.path), size_bytes=file.size_bytes))
+        return True
+
+    # ---- environment and family
+
+    def _zygote_environment(self, artifact_dir: Path) -> dict[str, str]:
+        return scrubbed_environment(self._env, artifact_dir) | {MARK: self._minion}
+
+    def _job_environment(self, artifact_dir: Path) -> dict[str, str]:
+        passed = {name: self._env[name] for name in self._settings.pass_env if name in self._env}
+        return self._zygote_environment(artifact_dir) | passed
+
+    def _known_pids(self) -> set[int]:
+        return self._zygotes.pids | ({self._agent.pid} if self._agent.pid else set())
+
+    def _is_starting(self) -> bool:
+        return any(not attempt.pid for attempt, _task in self._running.values())

@@ -1,0 +1,159 @@
+"""What a jobhost knows of attempts whether they run or not: journal, logs, and what was acknowledged.
+
+Whatever is in here is told to each agent until it has been acknowledged: a result by ResultAcked, a log by LogStored.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import structlog
+
+from cicd.messages.base import Wire
+from cicd.messages.jobhost import Finished, LogClosed, LogState
+from cicd.messages.minion import Entry, EntryState
+from cicd.messages.run import FailureKind, Result, Status
+from cicd.plugins.data_folder import DataFolder
+from cicd.plugins.greeting import fit_entries
+from cicd.plugins.journal import Journal, Key
+from cicd.plugins.spool import Spool, SpoolFile
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_ACKNOWLEDGED_LIMIT = 10_000
+
+
+class Ledger:
+    """The attempts of one data folder.
+
+    Args:
+        folder: where journal and spool are.
+
+    Raises:
+        OSError: they cannot be used.
+    """
+
+    def __init__(self, folder: DataFolder) -> None:
+        self._journal = Journal(folder.journal)
+        self._spool = Spool(folder.spool)
+        self._closed: dict[Key, LogState] = {}
+        self._open: dict[Key, SpoolFile] = {}
+        self._acknowledged: OrderedDict[Key, None] = OrderedDict()
+        if self._journal.torn_bytes:
+            log.warning("journal.torn", bytes=self._journal.torn_bytes)
+
+    def recover(self, wall_s: float) -> None:
+        """Take over from an earlier jobhost, of which no process is left: close its logs, bury its attempts.
+
+        Args:
+            wall_s: the time now.
+        """
+        self._closed = {(state.job, state.attempt): state for state in self._spool.recover()}
+        for entry in self._journal.entries():
+            if entry.state is EntryState.RUNNING:
+                key = (entry.job, entry.attempt)
+                state = self._closed.get(key)
+                result = Result(
+                    status=Status.LOST,
+                    message="the minion's jobhost ended under it",
+                    failure_kind=FailureKind.INFRASTRUCTURE,
+                    log_bytes=state.size_bytes if state else 0,
+                    log_lines=state.lines if state else 0,
+                    log_sha256=state.sha256 if state else "",
+                    finished_s=wall_s,
+                )
+                self._journal.bury(key, result)
+                log.warning("attempt.buried", job=entry.job, attempt=entry.attempt)
+
+    def knows(self, key: Key) -> bool:
+        """Whether the attempt is in the journal."""
+        return self._journal.get(key) is not None
+
+    def was_acknowledged(self, key: Key) -> bool:
+        """Whether the attempt's result was acknowledged lately: there is nothing more to do or to say."""
+        return key in self._acknowledged
+
+    def entries(self) -> tuple[tuple[Entry, ...], list[Key]]:
+        """Return the journal's entries, and the attempts whose results did not fit: their `story` has to be told."""
+        return fit_entries(self._journal.entries())
+
+    def logs(self) -> tuple[LogState, ...]:
+        """Return all logs, open ones too."""
+        return (*self._closed.values(), *(file.state() for file in self._open.values()))
+
+    def log_of(self, key: Key) -> SpoolFile | None:
+        """Return the log of an attempt that runs."""
+        return self._open.get(key)
+
+    def story(self, key: Key) -> list[Wire]:
+        """Return how an attempt ended, as messages to the agent; empty: it has not."""
+        told: list[Wire] = []
+        entry = self._journal.get(key)
+        if entry is not None and entry.result is not None:
+            told.append(Finished(job=key[0], attempt=key[1], result=entry.result))
+        if state := self._closed.get(key):
+            told.append(
+                LogClosed(
+                    job=key[0],
+                    attempt=key[1],
+                    path=state.path,
+                    size_bytes=state.size_bytes,
+                    lines=state.lines,
+                    sha256=state.sha256,
+                )
+            )
+        return told
+
+    def begin(self, key: Key, session: int) -> SpoolFile:
+        """Note that an attempt is about to run; return its log.
+
+        Raises:
+            OSError: it could not be noted: the attempt must not run.
+        """
+        file = self._spool.create(*key)
+        try:
+            self._journal.start(key, session)
+        except OSError:
+            file.close()
+            self._spool.remove(*key)
+            raise
+        self._open[key] = file
+        return file
+
+    def end(self, key: Key, result: Result, state: LogState) -> None:
+        """Note how an attempt ended and what its log is.
+
+        Raises:
+            OSError: it could not be noted: the result must not be told.
+        """
+        self._journal.finish(key, result)
+        self._open.pop(key, None)
+        self._closed[key] = state
+
+    def end_unstarted(self, key: Key, status: Status, message: str) -> None:
+        """Note that an attempt ended before it began: a later start of it runs nothing.
+
+        Raises:
+            OSError: it could not be noted.
+        """
+        state = self._spool.create(*key).close()
+        self.end(key, Result(status=status, message=message, log_sha256=state.sha256), state)
+
+    def acknowledge(self, key: Key) -> None:
+        """Forget an attempt whose result the master has."""
+        if key in self._open:
+            return
+        self._journal.forget(key)
+        self._acknowledged[key] = None
+        if len(self._acknowledged) > _ACKNOWLEDGED_LIMIT:
+            self._acknowledged.popitem(last=False)
+
+    def drop_log(self, key: Key) -> None:
+        """Remove a log that the master has."""
+        if key not in self._open:
+            self._closed.pop(key, None)
+            self._spool.remove(*key)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._journal.close()
