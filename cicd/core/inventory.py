@@ -80,16 +80,16 @@ def report(book: Book, minion: MinionEntry, entry: Entry) -> None:
     if job is None or not is_current(job, minion.record.id, entry.attempt):
         _stale(book, minion, job, entry)
         return
-    if entry.state is EntryState.RUNNING:
-        attempts.started(book, job, 0, book.now.wall_s)
-        return
     result = entry.result
-    if entry.state is EntryState.DEAD or result is None:
+    if entry.state is EntryState.DEAD:
         result = replace(
             result or Result(status=Status.LOST, message=f"its processes on {minion.record.name} are gone"),
             status=Status.LOST,
             failure_kind=FailureKind.INFRASTRUCTURE,
         )
+    elif result is None:  # it runs; or it has finished, with a result too large for a list: that comes by itself
+        attempts.started(book, job, 0, book.now.wall_s)
+        return
     attempts.finished(book, job, result)
     book.plan.effects.append(Send(minion.record.id, ResultAck(job=entry.job, attempt=entry.attempt)))
 

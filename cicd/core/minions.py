@@ -136,7 +136,7 @@ def started(book: Book, event: MinionStartedJob) -> None:
 
 
 def finished(book: Book, event: MinionFinishedJob) -> None:
-    """An attempt has ended. The current one's result counts, of whatever session; any other is acknowledged and dropped."""
+    """An attempt has ended. The current one's result counts, of whatever session; any other is acked and dropped."""
     entry, message = book.minions.get(event.minion), event.finished
     if entry is None:
         book.refused += 1

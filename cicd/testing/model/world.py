@@ -1,0 +1,248 @@
+"""A model cluster: the real core, model minions and a network that does what it is told.
+
+Connections are numbered. A message that is under way when its connection breaks is lost with it. Within a connection
+the network may deliver in any order, twice, or not at all: whoever drives the world says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from cicd.core.cluster import Cluster
+from cicd.core.events import (
+    Asker,
+    Event,
+    MinionBeat,
+    MinionDisconnected,
+    MinionFinishedJob,
+    MinionSaidGoodbye,
+    MinionSaidHello,
+    MinionStartedJob,
+    Now,
+    Origin,
+    RunSubmitted,
+    Ticked,
+)
+from cicd.core.plan import Answer, Bind, Plan, Reply, Send
+from cicd.core.settings import CoreSettings
+from cicd.errors import CicdError
+from cicd.messages.base import Digest, ErrorReply, MinionId, PipelineId, RunId, Wire
+from cicd.messages.cluster import MinionRecord
+from cicd.messages.minion import Beat, Goodbye, Hello, JobFinished, JobStarted
+from cicd.messages.pipeline import JobSpec, PipelineSpec, PluginRecord
+from cicd.messages.run import RunRecord, Trigger
+from cicd.testing.model.minion import ModelMinion
+from cicd.testing.model.promises import Promises
+from cicd.testing.model.store import ModelStore
+
+_WALL_S = 1_767_600_000.0
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message under way."""
+
+    minion: MinionId
+    connection: int
+    message: Wire
+
+
+@dataclass
+class World:
+    """Everything there is.
+
+    Attributes:
+        connections: the number of each minion's connection; 0: it has none.
+        bound: the connection that the master holds to be each minion's.
+        to_master: messages under way to the master.
+        to_minions: messages under way to minions.
+        replies: what people were answered.
+        check_always: check after every batch; else only where `check` is called.
+    """
+
+    minions: dict[MinionId, ModelMinion]
+    settings: CoreSettings = field(default_factory=CoreSettings)
+    now_s: float = 1000.0
+    cluster: Cluster = field(init=False)
+    store: ModelStore = field(default_factory=ModelStore)
+    promises: Promises = field(default_factory=Promises)
+    connections: dict[MinionId, int] = field(default_factory=dict)
+    bound: dict[MinionId, int] = field(default_factory=dict)
+    to_master: list[Letter] = field(default_factory=list)
+    to_minions: list[Letter] = field(default_factory=list)
+    replies: dict[Asker, RunRecord | MinionRecord | CicdError] = field(default_factory=dict)
+    check_always: bool = True
+    _count: int = 0
+
+    def __post_init__(self) -> None:
+        """Start with an empty core."""
+        self.cluster = Cluster(self.settings)
+        self.connections = dict.fromkeys(self.minions, 0)
+
+    @property
+    def now(self) -> Now:
+        """The master's clocks."""
+        return Now(boot_s=self.now_s, wall_s=_WALL_S + self.now_s)
+
+    # ---- the master
+
+    def handle(self, *events: Event) -> Plan:
+        """Let the core decide, store what it saves, then carry out its effects; check everything."""
+        plan = self.cluster.handle(events, self.now)
+        self.store.commit(plan)
+        for effect in plan.effects:
+            match effect:
+                case Send(minion, message):
+                    self._post(minion, self.bound.get(minion, 0), message)
+                case Answer(origin, message):
+                    name, _, connection = bytes(origin).decode().rpartition("/")
+                    self._post(MinionId(name), int(connection), message)
+                case Bind(minion, origin, _):
+                    self.bound[minion] = int(bytes(origin).decode().rpartition("/")[2])
+                case Reply(asker, result):
+                    self.replies[asker] = result
+        if self.check_always:
+            self.check()
+        return plan
+
+    def _post(self, minion: MinionId, connection: int, message: Wire) -> None:
+        if connection and self.connections.get(minion) == connection:
+            self.to_minions.append(Letter(minion, connection, message))
+
+    def check(self) -> None:
+        """Check the core's invariants and every promise."""
+        self.cluster.validate()
+        self.promises.check(self.cluster, self.store, self.minions.values())
+
+    def restart_master(self) -> None:
+        """Kill the master; another takes up what the store holds. All connections break."""
+        self.cluster = self.store.restore(self.settings, self.now)
+        self.bound.clear()
+        for minion in self.minions:
+            self._drop_connection(minion)
+        self.handle()
+
+    def submit(self, name: str, jobs: Sequence[JobSpec], *, requires: tuple[str, ...] = (), request: str = "") -> RunId:
+        """Begin a run and return its id."""
+        self._count += 1
+        digest = Digest(f"{self._count:064x}")
+        spec = PipelineSpec(name=name, jobs=tuple(jobs))
+        self.store.plugins[digest] = PluginRecord(
+            digest=digest,
+            size_bytes=1,
+            source_digest=digest,
+            source_size_bytes=1,
+            commit="c",
+            language="python",
+            spec=spec,
+            tags=requires,
+        )
+        run = RunRecord(
+            id=RunId(f"r{self._count:04}"),
+            pipeline=PipelineId(name),
+            pipeline_name=name,
+            number=0,
+            plugin=digest,
+            source_digest=digest,
+            commit="c",
+            trigger=Trigger(by="someone"),
+            job_count=0,
+        )
+        asker = Asker(self._count)
+        event = RunSubmitted(
+            run=run,
+            spec=spec,
+            requires=requires,
+            request=request,
+            plugin_size_bytes=1,
+            source_size_bytes=1,
+            asker=asker,
+        )
+        self.handle(event)
+        answer = self.replies[asker]
+        if isinstance(answer, CicdError):
+            raise answer
+        return RunId(answer.id)
+
+    # ---- time
+
+    def advance(self, seconds: float, *, step_s: float = 1.5) -> None:
+        """Let time pass for everybody; the master looks at the clock every `step_s`."""
+        end = self.now_s + seconds
+        while self.now_s < end:
+            step = min(step_s, end - self.now_s)
+            self.now_s += step
+            for minion in self.minions.values():
+                minion.pass_time(step)
+            self.handle(Ticked())
+
+    # ---- the network
+
+    def connect(self, name: MinionId) -> None:
+        """A minion makes a new connection and says Hello."""
+        self._drop_connection(name)
+        self._count += 1
+        self.connections[name] = self._count
+        self.say(name, [self.minions[name].hello()])
+
+    def disconnect(self, name: MinionId) -> None:
+        """A minion's connection breaks, and both sides see it."""
+        bound = self.connections[name] and self.bound.get(name) == self.connections[name]
+        self._drop_connection(name)
+        if bound:
+            self.handle(MinionDisconnected(minion=name))
+
+    def _drop_connection(self, name: MinionId) -> None:
+        self.connections[name] = 0
+        self.minions[name].cut()
+        self.to_master = [letter for letter in self.to_master if letter.minion != name]
+        self.to_minions = [letter for letter in self.to_minions if letter.minion != name]
+
+    def say(self, name: MinionId, messages: Iterable[Wire]) -> None:
+        """A minion sends messages, if it has a connection."""
+        connection = self.connections[name]
+        if connection:
+            self.to_master += [Letter(name, connection, message) for message in messages]
+
+    def deliver_to_master(self, letter: Letter) -> None:
+        """The master gets a message; its registry knows by which connection it came."""
+        event = self._event_of(letter)
+        if event is None:
+            self._post(letter.minion, letter.connection, ErrorReply(code="hello_first", text="who are you?"))
+        else:
+            self.handle(event)
+
+    def _event_of(self, letter: Letter) -> Event | None:
+        minion, message = letter.minion, letter.message
+        if isinstance(message, Hello):
+            origin = Origin(f"{minion}/{letter.connection}".encode())
+            return MinionSaidHello(hello=message, origin=origin, user=minion, received_boot_s=self.now_s)
+        if self.bound.get(minion) != letter.connection:
+            return None
+        match message:
+            case Beat():
+                return MinionBeat(minion=minion, beat=message, received_boot_s=self.now_s)
+            case JobStarted():
+                return MinionStartedJob(minion=minion, started=message)
+            case JobFinished():
+                return MinionFinishedJob(minion=minion, finished=message)
+            case Goodbye():
+                return MinionSaidGoodbye(minion=minion, goodbye=message)
+        raise TypeError(f"no minion says {message}")
+
+    def deliver_to_minion(self, letter: Letter) -> None:
+        """A minion gets a message and may answer it."""
+        self.say(letter.minion, self.minions[letter.minion].hear(letter.message))
+
+    def settle(self) -> None:
+        """Deliver everything in order until nothing is under way."""
+        while self.to_master or self.to_minions:
+            self.deliver_next()
+
+    def deliver_next(self) -> None:
+        """Deliver the oldest message to a minion; if there is none, the oldest to the master, if there is one."""
+        if self.to_minions:
+            self.deliver_to_minion(self.to_minions.pop(0))
+        elif self.to_master:
+            self.deliver_to_master(self.to_master.pop(0))
