@@ -3,7 +3,7 @@
 Theory of operation. One thread loops over three states: waiting for the next attempt, attempting, connected. Between
 attempts it waits between 0.1 s and a bound that doubles with every attempt that failed, up to 10 s, evenly spread
 over the whole range (full jitter), so that a thousand minions do not come back at the same moment. A connection that
-held for 10 s starts the doubling anew.
+held for 2 s starts the doubling anew.
 
 Frames wait in two queues, urgent ones leave first. ZeroMQ's own queue behind them is short. What waits when a
 connection ends is dropped: it was meant for that connection.
@@ -29,6 +29,7 @@ from cicd.transport.zmq_loop import CLOSE_S, READ_BATCH, SocketLoop
 RECONNECT_S = (0.1, 10.0)
 """Shortest and longest wait between two attempts."""
 _FIRST_BOUND_S = 0.4
+_STABLE_S = 2.0
 _LAST_FRAMES_MS = 10
 """The end of a connection can be told some microseconds before its last frames."""
 
@@ -170,7 +171,7 @@ class ZmqDialer(SocketLoop):
         if link.connected:
             while link.socket.poll(_LAST_FRAMES_MS, zmq.POLLIN) and self._read(link):
                 pass
-            if now - self._until_s >= RECONNECT_S[1]:
+            if now - self._until_s >= _STABLE_S:
                 self._failures = 0
         self._drop_link()
         bound = min(RECONNECT_S[1], _FIRST_BOUND_S * 2.0**self._failures)

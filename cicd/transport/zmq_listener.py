@@ -9,18 +9,13 @@ happened to the descriptor before this connection had it is past. A connection's
 dry: its last frames come first. (A frame may still come late by some microseconds; its peer is then told to be gone
 again.)
 
-Frames go out without blocking. What ZeroMQ does not take (its queue for the peer is full) waits in a bounded backlog
-of the peer and is tried again after 2 ms, later less often: a ROUTER cannot say that one peer has become writable.
-
 A peer that chose a routing id itself is not heard: it could wait for the id of another one to become free. The user
 is read from every frame, not remembered by routing id, for the same reason.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
@@ -34,7 +29,8 @@ from cicd.transport.tap import Tap
 from cicd.transport.zmq_connections import Connections, wire_bytes
 from cicd.transport.zmq_loop import CLOSE_S, READ_BATCH, SocketLoop
 from cicd.transport.zmq_monitor import Monitor
-from cicd.transport.zmq_options import harden_listener
+from cicd.transport.zmq_options import harden_listener, scatter_routing_ids
+from cicd.transport.zmq_sender import QUEUE_BYTES, QUEUE_FRAMES, Sender
 
 _EVENTS = (
     zmq.EVENT_ACCEPTED
@@ -45,13 +41,6 @@ _EVENTS = (
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 )
-_RETRY_S = (0.002, 0.05)
-"""Shortest and longest time until a backlog is tried again."""
-_OUTBOX_FACTOR = 64
-"""The queue of all peers together holds this many times the queue of one."""
-
-QUEUE_FRAMES = 1000
-QUEUE_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -59,18 +48,6 @@ class _Peer:
     user: str
     fd: int
     heard: bool
-
-
-@dataclass(slots=True)
-class _Backlog:
-    frames: deque[bytes] = field(default_factory=deque)
-    size_bytes: int = 0
-
-
-class _Sent(Enum):
-    YES = auto()
-    GONE = auto()
-    LATER = auto()
 
 
 class ZmqListener(SocketLoop):
@@ -109,20 +86,23 @@ class ZmqListener(SocketLoop):
         self._linger_ms = 0
         self._clock = clock
         self._tap = tap
-        self._limit = queue_limit
-        self._limit_bytes = queue_limit_bytes
-        self._outbox: deque[tuple[PeerId, bytes]] = deque()
-        self._overflow: set[PeerId] = set()
-        self._backlogs: dict[PeerId, _Backlog] = {}
-        self._retry_s = _RETRY_S[0]
-        self._retry_at = 0.0
         self._peers: dict[PeerId, _Peer] = {}
         self._by_fd: dict[int, PeerId] = {}
         self._leaving: list[PeerId] = []
         self._news: dict[PeerEvent, None] = {}
         self._connections = Connections()
+        scatter_routing_ids()
         self._socket = context.socket(zmq.ROUTER)
         self._monitor = Monitor(context, self._socket, _EVENTS)
+        self._sender = Sender(
+            self._socket,
+            self.counters,
+            is_known=self._is_known,
+            on_sent=self._mirror if tap is not None else None,
+            on_lost=self._lost,
+            limit=queue_limit,
+            limit_bytes=queue_limit_bytes,
+        )
         try:
             harden_listener(self._socket, server_keys, zap_domain)
             self._socket.bind(address)
@@ -151,10 +131,7 @@ class ZmqListener(SocketLoop):
 
     def send(self, peer: PeerId, frame: bytes) -> None:
         """Queue a frame for a peer; see `Listener`. Frames over the limit are dropped and counted."""
-        if len(self._outbox) < self._limit * _OUTBOX_FACTOR:
-            self._outbox.append((peer, frame))
-        else:
-            self._overflow.add(peer)
+        self._sender.put(peer, frame)
         self._wake.notify()
 
     # ---- the loop --------------------------------------------------------------------------------------
@@ -166,24 +143,22 @@ class ZmqListener(SocketLoop):
             poller.register(pollable, zmq.POLLIN)  # the default would include POLLOUT: a ROUTER is always writable
         while not self._closing:
             self._wake.park()
-            idle = not (self._outbox or self._overflow or self._closing)
+            idle = not (self._sender.has_work or self._closing)
             ready = dict(poller.poll(self._nap_ms() if idle else 0))
             self._wake.unpark(woken=wake_fd in ready)
             now = self._clock.boot_s()
-            self._read_monitor()
+            if self._monitor.socket in ready:
+                self._read_monitor()
             if self._socket in ready or self._leaving:
                 self._read(now)
             self._connections.check(now)
-            self._send_all(now)
+            self._sender.run(now)
             self._tell()
         self._drain()
 
     def _nap_ms(self) -> int | None:
-        now = self._clock.boot_s()
-        ends = [self._retry_at] if self._backlogs else []
-        if self._connections.next_check_s is not None:
-            ends.append(self._connections.next_check_s)
-        return max(0, int((min(ends) - now) * 1000) + 1) if ends else None
+        ends = [end for end in (self._sender.retry_s, self._connections.next_check_s) if end is not None]
+        return max(0, int((min(ends) - self._clock.boot_s()) * 1000) + 1) if ends else None
 
     def _read_monitor(self) -> None:
         for event, value in self._monitor.drain():
@@ -268,11 +243,23 @@ class ZmqListener(SocketLoop):
         known = self._peers.pop(peer, None)
         if known is not None and self._by_fd.get(known.fd) == peer:
             del self._by_fd[known.fd]
-        backlog = self._backlogs.pop(peer, None)
-        if backlog is not None:
-            self.counters.dropped_gone += len(backlog.frames)
+        self._sender.forget(peer)
         if known is None or known.heard:
             self._news[PeerEvent(peer, PeerState.GONE)] = None
+
+    def _is_known(self, peer: PeerId) -> bool:
+        known = self._peers.get(peer)
+        return known is not None and known.heard
+
+    def _lost(self, peer: PeerId, state: PeerState) -> None:
+        if state is PeerState.GONE:
+            self._forget(peer)
+        else:
+            self._news[PeerEvent(peer, state)] = None
+
+    def _mirror(self, peer: PeerId, frame: bytes) -> None:
+        if self._tap is not None:
+            self._tap.record(self._socket_name, "out", peer, frame)
 
     def _tell(self) -> None:
         news, self._news = self._news, {}
@@ -282,87 +269,19 @@ class ZmqListener(SocketLoop):
     def _count(self, what: str) -> None:
         self.counters.extra[what] = self.counters.extra.get(what, 0) + 1
 
-    # ---- sending ---------------------------------------------------------------------------------------
-
-    def _send_all(self, now: float) -> None:
-        if self._backlogs and now >= self._retry_at:
-            self._retry(now)
-        for _ in range(len(self._outbox)):
-            peer, frame = self._outbox.popleft()
-            if len(frame) > FRAME_LIMIT_BYTES:
-                self._count("dropped_oversize")
-                continue
-            if peer not in self._peers:
-                # ZeroMQ may not have noticed yet, and would take the frame and lose it.
-                self.counters.dropped_gone += 1
-                self._forget(peer)
-                continue
-            backlog = self._backlogs.get(peer)
-            if backlog is None and self._try_send(peer, frame) is _Sent.LATER:
-                backlog = self._backlogs[peer] = _Backlog()
-                self._retry_s = _RETRY_S[0]
-                self._retry_at = now + self._retry_s
-            if backlog is not None:
-                self._postpone(peer, backlog, frame)
-        while self._overflow:
-            self._slow(self._overflow.pop())
-
-    def _postpone(self, peer: PeerId, backlog: _Backlog, frame: bytes) -> None:
-        if len(backlog.frames) >= self._limit or backlog.size_bytes + len(frame) > self._limit_bytes:
-            self._slow(peer)
-            return
-        backlog.frames.append(frame)
-        backlog.size_bytes += len(frame)
-
-    def _slow(self, peer: PeerId) -> None:
-        self.counters.dropped_slow += 1
-        self._news[PeerEvent(peer, PeerState.SLOW)] = None
-
-    def _retry(self, now: float) -> None:
-        moved = False
-        for peer, backlog in list(self._backlogs.items()):
-            while backlog.frames:
-                frame = backlog.frames.popleft()
-                sent = self._try_send(peer, frame)
-                if sent is _Sent.LATER:
-                    backlog.frames.appendleft(frame)
-                if sent is not _Sent.YES:
-                    break
-                backlog.size_bytes -= len(frame)
-                moved = True
-            else:
-                del self._backlogs[peer]
-        self._retry_s = _RETRY_S[0] if moved else min(self._retry_s * 2, _RETRY_S[1])
-        self._retry_at = now + self._retry_s
-
-    def _try_send(self, peer: PeerId, frame: bytes) -> _Sent:
-        try:
-            self._socket.send(peer, zmq.SNDMORE | zmq.NOBLOCK)
-        except zmq.Again:
-            return _Sent.LATER
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:
-                raise
-            self.counters.dropped_gone += 1
-            self._forget(peer)
-            return _Sent.GONE
-        self._socket.send(frame, zmq.NOBLOCK)
-        self.counters.sent += 1
-        if self._tap is not None:
-            self._tap.record(self._socket_name, "out", peer, frame)
-        return _Sent.YES
-
     # ---- the end ---------------------------------------------------------------------------------------
 
     def _drain(self) -> None:
-        end = self._clock.boot_s() + CLOSE_S
-        self._send_all(self._clock.boot_s())
-        while self._backlogs and self._clock.boot_s() < end:
-            self._monitor.socket.poll(int(_RETRY_S[0] * 1000), zmq.POLLIN)
+        now = self._clock.boot_s()
+        end = now + CLOSE_S
+        self._sender.run(now)
+        while (retry_s := self._sender.retry_s) is not None and now < end:
+            self._monitor.socket.poll(max(1, int((retry_s - now) * 1000)), zmq.POLLIN)
             self._monitor.drain()
             self._socket.getsockopt(zmq.EVENTS)  # lets ZeroMQ learn what peers have read
-            self._retry(self._clock.boot_s())
-        self._linger_ms = max(0, int((end - self._clock.boot_s()) * 1000))
+            now = self._clock.boot_s()
+            self._sender.run(now)
+        self._linger_ms = max(0, int((end - now) * 1000))
 
     def _release(self) -> None:
         self._monitor.close_both(self._linger_ms)
