@@ -244,7 +244,13 @@ class Calls:
             )
         job = job_id(run.id, names.index(call.job))
         return LogStream(
-            self._storage, self._logs, self._clock, job, max(call.attempt, 0), max(call.offset, 0), follow=call.follow
+            self._storage,
+            self._logs,
+            self._clock,
+            job=job,
+            attempt=max(call.attempt, 0),
+            offset=max(call.offset, 0),
+            follow=call.follow,
         )
 
     # ---- minions

@@ -124,7 +124,7 @@ class LogStream:
     polls = True
 
     def __init__(
-        self, storage: Storage, logs: LogFiles, clock: Clock, job: JobId, attempt: int, offset: int, *, follow: bool
+        self, storage: Storage, logs: LogFiles, clock: Clock, *, job: JobId, attempt: int, offset: int, follow: bool
     ) -> None:
         self._clock = clock
         self._began_boot_s = clock.boot_s()
