@@ -1,0 +1,50 @@
+"""Waits for a pipeline's build, its log beside the result."""
+
+from __future__ import annotations
+
+from cicd.cli.output import Output
+from cicd.client import Client
+from cicd.messages.client import FollowBuild, LogText, PipelineAnswer, PipelineView
+from cicd.messages.pipeline import BuildState
+
+
+def wait_for_build(out: Output, client: Client, name: str, build: int) -> PipelineView:
+    """Follow a build to its end and return the pipeline as it is then; its log goes to stderr, dimmed on a terminal.
+
+    Raises:
+        CicdError: it cannot be followed.
+    """
+    from contextlib import nullcontext
+
+    from cicd.cli.log_lines import LogLines
+
+    lines = LogLines()
+    view: PipelineView | None = None
+    busy = out.console().status(f"building {name}") if out.is_terminal else nullcontext()
+    with busy, client.stream(FollowBuild(name=name, build=build)) as stream:
+        for item in stream:
+            for _, line in lines.feed(item.data) if isinstance(item, LogText) else lines.rest():
+                out.log_note(line)
+            if isinstance(item, PipelineAnswer):
+                view = item.view
+    if view is None:
+        from cicd.errors import ProtocolError
+
+        raise ProtocolError(f"the build of {name} was told without its end")
+    return view
+
+
+def report_build(out: Output, view: PipelineView, build: int) -> bool:
+    """Print how a build ended; return whether it was good."""
+    from cicd.cli.words import count
+
+    pipeline = view.pipeline
+    good = pipeline.build_state is not BuildState.FAILED
+    if out.as_json:
+        out.json(view)
+    elif good:
+        jobs = f": {count(len(view.spec.jobs), 'job')}" if view.spec is not None else ""
+        out.line(f"{pipeline.name} is ready{jobs}, commit {pipeline.commit[:10]}, build {build}", "green")
+    if not good:
+        out.complain(f"build {build} of {pipeline.name} failed: {pipeline.build_error}", code="build_failed")
+    return good

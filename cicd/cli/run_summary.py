@@ -1,0 +1,41 @@
+"""A run's jobs as a table, and the one line that says how the run ended."""
+
+from __future__ import annotations
+
+from cicd.cli import words
+from cicd.cli.output import Output
+from cicd.messages.client import JobView
+from cicd.messages.run import JobRecord, JobState, RunRecord, RunState
+
+_ENDED_BADLY = frozenset({JobState.FAILED, JobState.TIMED_OUT, JobState.POISONED, JobState.UNKNOWN})
+
+
+def run_name(run: RunRecord) -> str:
+    """Return `pipeline#number`."""
+    return f"{run.pipeline_name}#{run.number}"
+
+
+def print_summary(out: Output, run: RunRecord, views: list[JobView]) -> None:
+    """Print the table of jobs, what went wrong, and how the run ended."""
+    rows = [
+        (job.name, job.minion_name or "-", _wait(job), words.between(job.started_s, job.finished_s), status(job))
+        for job in (view.job for view in views)
+    ]
+    out.line("")
+    out.table(["job", "minion", "wait>", "time>", "status"], rows)
+    for view in views:
+        if view.job.state in _ENDED_BADLY and view.job.message:
+            out.line(f"{view.job.name}: {view.job.message}", "red")
+    time = words.between(run.started_s, run.finished_s)
+    by = f" by {run.cancel_by}" if run.state is RunState.CANCELLED and run.cancel_by else ""
+    out.line(f"{run_name(run)} {run.state.value}{by}{f' after {time}' if time != '-' else ''}", words.style(run.state))
+
+
+def status(job: JobRecord) -> str:
+    """Return a job's state, with its attempt where it is not the first."""
+    text = job.state.value.replace("_", " ") if job.state is not JobState.TIMED_OUT else "timed_out"
+    return f"{text} (attempt {job.attempt})" if job.attempt > 1 else text
+
+
+def _wait(job: JobRecord) -> str:
+    return words.between(job.queued_s, job.started_s)

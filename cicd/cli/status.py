@@ -1,0 +1,43 @@
+"""`cicd status`."""
+
+from __future__ import annotations
+
+import click
+
+from cicd.cli.settings import Settings, common, pass_settings
+
+
+@click.command()
+@common
+@pass_settings
+def status(settings: Settings) -> None:
+    """Is the master there, and what is it?"""
+    from cicd.cli.output import when
+    from cicd.cli.pages import all_minions, runs_page
+    from cicd.clock import SystemClock
+    from cicd.messages.client import Status, StatusAnswer
+    from cicd.messages.cluster import Connection
+
+    with settings.client() as client:
+        answer = client.ask(Status(), StatusAnswer)
+        if settings.as_json:
+            settings.out.json(answer)
+            return
+        minions = all_minions(client)
+        active = runs_page(client, active=True)
+    ready = sum(view.connection is Connection.READY for view in minions)
+    suspended = sum(view.minion.suspended for view in minions)
+    more = f", {suspended} suspended" if suspended else ""
+    settings.out.fields(
+        [
+            ("master", f"{client.address} (version {answer.version})"),
+            ("started", when(settings.out, answer.started_s, SystemClock().wall_s())),
+            ("operator", answer.operator),
+            ("data", answer.data_dir),
+            ("minions", f"{ready} of {len(minions)} ready{more}"),
+            ("active runs", f"{len(active)}"),
+            *((f"{name} address", address) for name, address in sorted(answer.endpoints.items())),
+        ]
+    )
+    if not minions:
+        settings.out.note("no minion has joined yet: 'cicd tokens create' makes what one joins with")
