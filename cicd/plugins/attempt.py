@@ -320,6 +320,8 @@ class Attempt:
     async def _shut_down(channel: PluginChannel) -> None:
         with contextlib.suppress(*CALL_ERRORS):
             await GRPCControllerStub(channel).Shutdown(Empty(), timeout=_SHUTDOWN_S)
+        # A plugin lingers for the rest of its answer to be read. All was: without this each attempt ends 50 ms later.
+        channel.close()
 
     def _time_out(self) -> None:
         timeout_s = self._start.run_job.timeout_s
