@@ -34,13 +34,12 @@ _COMMANDS = {
 @click.version_option(package_name="cicd", prog_name="cicd", message="%(prog)s %(version)s")
 @common
 def cli() -> None:
-    r"""CI/CD whose pipelines are programs.
+    """CI/CD whose pipelines are programs.
 
     First steps: `cicd dev DIR` runs the pipeline in DIR on a cluster of its own, right here.
 
-    \b
-    Exit codes: 0 ok, 1 the run or the build failed, 2 wrong usage or configuration,
-    3 the master cannot be reached, 4 refused, 130 Ctrl-C.
+    Exit codes: 0 ok, 1 the run or the build failed, 2 wrong usage or configuration, 3 the master cannot be reached,
+    4 refused, 130 Ctrl-C.
     """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cicd.cli.output import Output
 from cicd.client import Client
-from cicd.messages.client import FollowBuild, LogText, PipelineAnswer, PipelineView
+from cicd.messages.client import FollowBuild, LogText, PipelineAnswer, PipelineView, ShowPipeline
 from cicd.messages.pipeline import BuildState
 
 
@@ -31,7 +31,7 @@ def wait_for_build(out: Output, client: Client, name: str, build: int) -> Pipeli
         from cicd.errors import ProtocolError
 
         raise ProtocolError(f"the build of {name} was told without its end")
-    return view
+    return client.ask(ShowPipeline(name=name), PipelineAnswer).view
 
 
 def report_build(out: Output, view: PipelineView, build: int) -> bool:

@@ -27,6 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from cicd.clock import SystemClock
 from cicd.testing.free_ports import free_ports
 from cicd.testing.managed_process import ManagedProcess, ProcessEndedError
 from cicd.testing.waiting import wait_until
@@ -38,6 +39,8 @@ START_S = 30.0
 """How long a process may take until it is ready; a loaded machine is slow."""
 STOP_S = 10.0
 """How long a process may take to end by itself."""
+_DEATHS, _DEATHS_S = 5, 30.0
+"""More deaths than this in this time are no accident."""
 
 Overrides = Mapping[str, Mapping[str, object]]
 
@@ -78,6 +81,7 @@ class LocalCluster:
         self._env = {key: value for key, value in os.environ.items() if key not in hidden} | dict(env or {})
         self._master: ManagedProcess | None = None
         self._minions: dict[str, ManagedProcess] = {}
+        self._deaths: dict[str, list[float]] = {}
 
     # ---- all of it -------------------------------------------------------------------------------------
 
@@ -126,10 +130,19 @@ class LocalCluster:
             process.check()
 
     def restart_dead(self) -> list[str]:
-        """Start again what has died, and return a line for each: its name and how it ended."""
+        """Start again what has died, and return a line for each: its name and how it ended.
+
+        Raises:
+            ProcessEndedError: a process dies again and again; the text holds the last lines of its log.
+        """
         lines = []
+        now_s = SystemClock().boot_s()
         for process in self._processes():
             if process.has_died:
+                deaths = self._deaths.setdefault(process.name, [])
+                deaths[:] = [death_s for death_s in deaths if now_s - death_s < _DEATHS_S] + [now_s]
+                if len(deaths) > _DEATHS:
+                    process.check()
                 lines.append(f"{process.name} ended {process.ending()}")
                 process.start()
         return lines
