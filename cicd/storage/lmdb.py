@@ -75,7 +75,7 @@ class _LmdbView(guards.View):
                 there = cursor.prev() if cursor.set_range(end) else cursor.last()
                 pairs = cursor.iterprev() if there else iter(())
             else:
-                there = cursor.set_range(start) if start else cursor.first()
+                there = cursor.set_range(start)  # an empty one: the first of all
                 pairs = cursor.iternext() if there else iter(())
             for key, value in pairs:
                 if not start <= key < end:

@@ -91,6 +91,20 @@ def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
 
 
+def test_a_folder_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    LmdbStorage(tmp_path).close()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_a_child_that_has_inherited_the_lock_does_not_keep_it(tmp_path: Path) -> None:
+    store = LmdbStorage(tmp_path)
+    inherited = os.dup(store._folder._lock_fd)
+    store.close()
+    LmdbStorage(tmp_path).close()
+    os.close(inherited)
+
+
 def test_what_was_stored_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
     first = LmdbStorage(tmp_path, map_size_bytes=MIB)
     put(first, b"a", 5 * MIB)
@@ -105,9 +119,11 @@ def test_another_schema_is_refused_with_both_versions(tmp_path: Path) -> None:
     store = LmdbStorage(tmp_path)
     store.commit([], [Write(keys.SCHEMA, b"7")])
     store.close()
+    caught = []  # kept, as each holds what was half open
     for _ in range(2):  # refused, and let go of
-        with pytest.raises(SchemaError, match=r"schema 7, .* reads schema 1: start the version that wrote it"):
+        with pytest.raises(SchemaError, match=r"schema 7, .* reads schema 1: start the version that wrote it") as one:
             LmdbStorage(tmp_path)
+        caught.append(one)
 
 
 def test_a_store_without_a_schema_is_refused(tmp_path: Path) -> None:
@@ -168,6 +184,7 @@ def test_the_same_process_is_refused_as_well(store: LmdbStorage, tmp_path: Path)
 FORKED = """
 import os, sys
 from pathlib import Path
+from cicd.errors import UnavailableError
 from cicd.storage.base import Write
 from cicd.storage.lmdb import LmdbStorage
 
@@ -184,15 +201,18 @@ if not pid:
     os._exit(0)
 os.waitpid(pid, 0)
 store.commit([], [Write(b"b", b"2")])
+try:
+    LmdbStorage(Path(sys.argv[1]))
+except UnavailableError:
+    print("parent still has it")
 store.close()
 LmdbStorage(Path(sys.argv[1])).close()
-print("parent is well")
 """
 
 
 def test_a_forked_child_cannot_use_it_and_does_no_harm(tmp_path: Path) -> None:
     refused = "the store must not be used in a forked child"
-    assert result(FORKED, tmp_path).splitlines() == [refused, refused, "parent is well"]
+    assert result(FORKED, tmp_path).splitlines() == [refused, refused, "parent still has it"]
 
 
 def test_nothing_is_left_open(tmp_path: Path) -> None:

@@ -27,6 +27,11 @@ def test_keys_of_long_ids_are_unambiguous_too(one: str, two: str) -> None:
     assert (keys.job(RunId(one), 1) == keys.job(RunId(two), 1)) is (one == two)
 
 
+def test_ids_that_look_escaped_or_begin_alike_are_kept_apart() -> None:
+    like = [RunId(text) for text in ("a/", "a%2F", "a%252F", "x" * 500 + "1", "x" * 500 + "2", "x" * 400)]
+    assert len({keys.job(one, 1) for one in like}) == len({keys.run(one) for one in like}) == len(like)
+
+
 @given(NUMBERS, NUMBERS)
 def test_numbers_sort(one: int, two: int) -> None:
     id_ = RunId("r")
