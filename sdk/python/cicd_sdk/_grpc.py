@@ -30,6 +30,8 @@ import h2.exceptions
 MAX_REQUEST = 4 * 1024 * 1024
 MAX_OUT = 256 * 1024  # bytes taken out of the streams' buffers before the socket has to take some
 
+# What a bulk call leaves of the connection's window: a client that does not read it still hears of its Cancel.
+_RESERVE = 8 * 1024
 _PREFIX = 5  # a flag and four bytes of length before each message
 _MAX_STATUS_TEXT = 2048
 _UNITS_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -58,6 +60,7 @@ class Call:
         path: the method, as "/package.Service/Method".
         request: the bytes of its message.
         deadline: on the monotonic clock, or None.
+        bulk: it has much to say, and must leave room for the answers of other calls.
         gone: nobody waits for the answer any more.
         on_gone: called once when that happens before `finish`.
         on_room: called when the buffer has been emptied by half.
@@ -67,6 +70,7 @@ class Call:
         self.path = path
         self.request = b""
         self.deadline = deadline
+        self.bulk = False
         self.gone = False
         self.done = False
         self.on_gone: Callable[[], None] | None = None
@@ -160,9 +164,16 @@ class Connection:
         for event in events:
             self._handle(event)
 
-    def take(self) -> bytes:
-        """Return bytes for the peer."""
-        return self._flush()
+    def take(self, room: int = MAX_OUT) -> bytes:
+        """Return bytes for the peer: what HTTP/2 itself has to say, and of the calls about as much as there is room."""
+        out = bytearray(self._h2.data_to_send())
+        progress = self.open
+        while progress and len(out) < room:  # a frame of each call in turn, so that none waits for another
+            progress = False
+            for stream, call in tuple(self._calls.items()):
+                progress |= self._send_frame(stream, call)
+            out += self._h2.data_to_send()
+        return bytes(out)
 
     def lost(self) -> None:
         """The peer is away: nobody waits for any call."""
@@ -247,20 +258,12 @@ class Connection:
 
     # --- what goes out
 
-    def _flush(self) -> bytes:
-        out = bytearray(self._h2.data_to_send())
-        progress = self.open
-        while progress and len(out) < MAX_OUT:  # a frame of each call in turn, so that none waits for another
-            progress = False
-            for stream, call in tuple(self._calls.items()):
-                progress |= self._send_frame(stream, call)
-            out += self._h2.data_to_send()
-        return bytes(out)
-
     def _send_frame(self, stream: int, call: Call) -> bool:
         waiting = call._out  # noqa: SLF001 - as above
         if waiting:
             size = min(self._h2.local_flow_control_window(stream), self._h2.max_outbound_frame_size, len(waiting))
+            if call.bulk:
+                size = min(size, self._h2.outbound_flow_control_window - _RESERVE)
             if size <= 0:
                 return False
             self._h2.send_data(stream, bytes(waiting[:size]))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 
 from cicd_sdk import _handshake
 from cicd_sdk._pipeline import Pipeline
 from cicd_sdk._service import Service
-
-_END_S = 2.0
 
 
 def serve_program(pipeline: Pipeline) -> int:
@@ -43,11 +39,3 @@ def serve(path: str, load: Callable[[], Pipeline]) -> None:
     _handshake.prepare_output()
     service.start()
     service.run_tasks()
-    _end_for_sure()
-
-
-def _end_for_sure() -> None:
-    """End the process soon, whatever threads and exit handlers the job has left in it."""
-    timer = threading.Timer(_END_S, os._exit, [0])
-    timer.daemon = True
-    timer.start()

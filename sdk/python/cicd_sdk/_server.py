@@ -204,8 +204,7 @@ class Server:
             self._drop(peer)
 
     def _write(self, peer: _Peer) -> None:
-        if len(peer.out) < MAX_OUT:
-            peer.out += peer.connection.take()
+        peer.out += peer.connection.take(MAX_OUT - len(peer.out))
         if peer.out:
             try:
                 del peer.out[: peer.socket.send(peer.out)]

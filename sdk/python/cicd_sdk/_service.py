@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
@@ -31,6 +32,7 @@ from cicd_sdk.errors import PipelineError
 
 _GONE_GRACE_S = 10.0
 _KICK_AGAIN_S = 0.1
+_END_S = 2.0
 _SERVING = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
 _SERVICE_UNKNOWN = b"\x08\x03"
 _HEALTHY = ("", "plugin")
@@ -78,7 +80,7 @@ class Service:
             on_call=self._on_call,
             methods=self._methods,
             on_empty=self._leave_if_over,
-            on_end=lambda: self._tasks.put(None),
+            on_end=self._end,
         )
 
     def start(self) -> None:
@@ -127,6 +129,12 @@ class Service:
             self._job.cancellation.signal_groups(signal.SIGKILL)
             self._kick_again()
         self._server.stop()
+
+    def _end(self) -> None:
+        self._tasks.put(None)
+        # This thread is a daemon: it gets to the last line only when the job or what it left behind holds the process.
+        time.sleep(_END_S)
+        os._exit(0)
 
     # --- Describe
 
@@ -177,6 +185,7 @@ class Service:
             return
         self._loading = True  # a Describe that comes now is answered when the job has loaded the file
         job = self._job = HostedJob(request, call, self._server.call_soon)
+        call.bulk = True
         call.start()
         call.on_gone = self._client_gone
         call.on_room = job.pump
