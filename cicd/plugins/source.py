@@ -15,7 +15,6 @@ import contextlib
 import difflib
 import fcntl
 import hashlib
-import io
 import re
 import shutil
 import subprocess
@@ -36,6 +35,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PERHAPS_COMMIT = re.compile(r"[0-9a-f]{7,40}")
 _MAX_LINK_BYTES = 4096
 _SHOWN_NAMES = 8
+_SHOWN_LINES = 6
 
 
 class MirrorError(CicdError):
@@ -140,15 +140,18 @@ class Mirror:
 
         self._open()
         print(f"fetching {self.url}", flush=True)  # noqa: T201  the build's log
-        repo = git.Repo(self.path)
+        repo, heard = git.Repo(self.path), git.RemoteProgress()
         try:
             repo.git.update_environment(**self._env)
             # Quiet: GitPython reads what git reports of each ref, and stumbles over a commit fetched by its name.
-            repo.remote("origin").fetch(refspecs, verbose=False, quiet=True, prune=True, no_tags=True, force=True)
-        except git.GitCommandError as error:
-            said = _what_git_said(str(error.stderr))
-            print(said, flush=True)  # noqa: T201  the build's log
-            raise FetchError(f"cannot fetch {self.url}: {'; '.join(said.splitlines()) or 'git failed'}") from None
+            repo.remote("origin").fetch(
+                refspecs, heard, verbose=False, quiet=True, prune=True, no_tags=True, force=True
+            )
+        except git.GitCommandError:
+            # In the error itself are git's own complaints only; what ssh said stands among the rest.
+            said = [line.strip() for line in (*heard.other_lines, *heard.error_lines) if line.strip()]
+            print("\n".join(said), flush=True)  # noqa: T201  the build's log
+            raise FetchError(f"cannot fetch {self.url}: {'; '.join(said[-_SHOWN_LINES:]) or 'git failed'}") from None
         finally:
             repo.close()
 
@@ -272,10 +275,3 @@ class TreeEntry:
         else:
             with objects.blob(self.sha, self.size_bytes) as content:
                 writer.file(name, self.size_bytes, content, executable=self.mode == "100755")
-
-
-def _what_git_said(stderr: str) -> str:
-    """Return git's own words without GitPython's frame around them."""
-    text = stderr.strip().removeprefix("stderr:").strip().strip("'").strip()
-    lines = [line.strip() for line in io.StringIO(text) if line.strip()]
-    return "\n".join(lines[-6:])

@@ -131,7 +131,7 @@ def _uv(*arguments: str, cwd: Path) -> None:
 
 def _complaint(lines: list[str]) -> str:
     """Return what uv said from where it began to complain; all of it is in the log."""
-    starts = (number for number, line in enumerate(lines) if line.lstrip().startswith(("error", "×")))
+    starts = (number for number, line in enumerate(lines) if line.lstrip().startswith(("error", "\u00d7")))
     return "".join(lines[next(starts, 0) :]).strip() or "it said nothing"
 
 
