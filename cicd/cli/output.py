@@ -98,7 +98,7 @@ class Output:
         if self.as_json:
             return
         if sys.stderr.isatty():
-            self.console(stderr=True).print(clean(text), style="dim", markup=False, highlight=False, soft_wrap=True)
+            self._beside().print(clean(text), style="dim", markup=False, highlight=False, soft_wrap=True)
         else:
             print(clean(text), file=sys.stderr, flush=True)  # noqa: T201  beside the result
 
@@ -110,7 +110,7 @@ class Output:
             from rich.text import Text
 
             text = Text.from_ansi(line.rstrip(b"\r").decode(errors="replace"), style="dim")
-            self.console(stderr=True).print(text, soft_wrap=True)
+            self._beside().print(text, soft_wrap=True)
         else:
             sys.stderr.buffer.write(line + b"\n")
             sys.stderr.buffer.flush()
@@ -133,6 +133,10 @@ class Output:
         return self._consoles[stderr]
 
     # ---- inside
+
+    def _beside(self) -> Console:
+        # One console where both are a terminal: a spinner on one would be torn by lines on the other.
+        return self.console(stderr=not self.is_terminal)
 
     def _rich_table(self, columns: Sequence[str], cells: list[list[str]]) -> None:
         from rich.table import Table
