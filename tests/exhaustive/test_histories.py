@@ -294,7 +294,7 @@ _HELD = {_S.ASSIGNED, _S.RUNNING}
 SEARCHES = {
     "everything": (3, (ONE,), 1, (work, restarts, trouble, results, people, master, time), {*_HELD}),
     "everything, once": (3, (ONCE,), 1, (work, restarts, trouble, results, people, master, time), {*_HELD}),
-    "one minion in trouble": (6, (ONE,), 1, (work, only("a", restarts, trouble), time), {_S.SUCCEEDED}),
+    "one minion in trouble": (5, (ONE,), 1, (work, only("a", restarts, trouble), time), {_S.SUCCEEDED}),
     "in doubt": (5, (ONCE,), 1, (work, only("a", restarts, trouble, results), time), {_S.UNKNOWN, _S.SUCCEEDED}),
     "cancelled": (5, CHAIN, 1, (work, only("a", restarts, trouble), people), {_S.CANCELLED, _S.SUCCEEDED}),
     "lost again and again": (8, (ONE,), 1, (work, restarts, time), {_S.POISONED}),

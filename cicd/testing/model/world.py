@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from cicd.core.cluster import Cluster
 from cicd.core.events import (
@@ -31,7 +32,7 @@ from cicd.messages.base import Digest, ErrorReply, MinionId, PipelineId, RunId, 
 from cicd.messages.cluster import MinionRecord
 from cicd.messages.minion import Beat, Goodbye, Hello, JobFinished, JobStarted
 from cicd.messages.pipeline import JobSpec, PipelineSpec, PluginRecord
-from cicd.messages.run import RunRecord, Trigger
+from cicd.messages.run import JobRecord, RunRecord, Status, Trigger
 from cicd.testing.model.minion import ModelMinion
 from cicd.testing.model.promises import Promises
 from cicd.testing.model.store import ModelStore
@@ -79,6 +80,15 @@ class World:
         """Start with an empty core."""
         self.cluster = Cluster(self.settings)
         self.connections = dict.fromkeys(self.minions, 0)
+
+    @classmethod
+    def of(cls, *minions: ModelMinion, settings: CoreSettings | None = None) -> Self:
+        """Return a world whose minions have all joined, in this order."""
+        world = cls({minion.id: minion for minion in minions}, settings or CoreSettings())
+        for name in world.minions:
+            world.connect(name)
+        world.settle()
+        return world
 
     @property
     def now(self) -> Now:
@@ -164,6 +174,38 @@ class World:
         if isinstance(answer, CicdError):
             raise answer
         return RunId(answer.id)
+
+    def job(self, run: RunId, name: str) -> JobRecord:
+        """Return what is stored of a job."""
+        return next(job for job in self.store.jobs.values() if job.run == run and job.name == name)
+
+    # ---- minions, each act with everything delivered
+
+    def beat(self, name: str) -> None:
+        """A minion sends a heartbeat."""
+        self.say(MinionId(name), [self.minions[MinionId(name)].beat()])
+        self.settle()
+
+    def restart(self, name: str) -> None:
+        """A minion's jobhost is killed and started again; it joins anew and beats."""
+        self.minions[MinionId(name)].restart()
+        self.connect(MinionId(name))
+        self.settle()
+        self.beat(name)
+
+    def start(self, name: str) -> None:
+        """A minion starts what it was given."""
+        minion = self.minions[MinionId(name)]
+        for key in sorted(minion.fetching):
+            self.say(minion.id, minion.start(key))
+        self.settle()
+
+    def finish(self, name: str, status: Status = Status.SUCCEEDED, outputs: dict[str, str] | None = None) -> None:
+        """What runs on a minion ends."""
+        minion = self.minions[MinionId(name)]
+        for key in sorted(minion.alive):
+            self.say(minion.id, minion.finish(key, status, (outputs or {}).items()))
+        self.settle()
 
     # ---- time
 
