@@ -8,14 +8,12 @@ folder, a store of another schema, an address in use); 70 a part of it failed: s
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pykka
@@ -37,7 +35,7 @@ from cicd.actors.routes import Routes
 from cicd.actors.scheduler import Scheduler, SchedulerClient
 from cicd.actors.store import Store, StoreClient
 from cicd.clock import SystemClock
-from cicd.config import ConfigError, MasterConfig, load_master
+from cicd.config import ConfigError, MasterConfig, arguments, load_master
 from cicd.core.events import Event, Now
 from cicd.core.settings import CoreSettings
 from cicd.errors import CicdError
@@ -216,13 +214,12 @@ def _open(listener: Listener, inbox: Inbox[Any]) -> None:
     listener.start(inbox.put, lambda event: inbox.put([event]), lambda error: die("socket", error))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a master until SIGTERM or SIGINT; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m cicd.master", description="The master of a cluster.")
-    parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="master.toml; default: none")
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if argv is None else argv
+    config_file, overrides = arguments("python -m cicd.master", given, "The master of a cluster.")
     try:
-        config = load_master(options.config, os.environ)
+        config = load_master(config_file, os.environ, overrides)
     except ConfigError as error:
         print(f"cicd master: {error.message}", file=sys.stderr)  # noqa: T201  for people, before logs are set up
         return EXIT_CONFIG
