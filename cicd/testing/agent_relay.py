@@ -1,4 +1,4 @@
-"""What `FakeAgent` has started as an agent: hands the jobhost's socket to the test. Standard library only, to start quickly."""
+"""What `FakeAgent` has started as an agent: hands the jobhost's socket to the test. Standard library only."""
 
 from __future__ import annotations
 
