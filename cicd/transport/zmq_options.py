@@ -23,6 +23,7 @@ CURVE_OVERHEAD_BYTES = 33
 HANDSHAKE_MS = 2000
 CONNECT_MS = 5000
 HEARTBEAT_MS = 15_000
+NEVER_MS = 24 * 3600 * 1000
 BACKLOG = 1024
 HIGH_WATER_MARK = 64
 """Frames that ZeroMQ itself keeps per connection and direction; behind it our own queues say when they are full."""
@@ -59,11 +60,14 @@ def harden_dialer(socket: zmq.Socket[bytes], server_public: str, keys: KeyPair) 
     socket.setsockopt(zmq.CURVE_SERVERKEY, server_public.encode())
     socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.public.encode())
     socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret.encode())
-    socket.setsockopt(zmq.IMMEDIATE, 1)
     socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
-    # The dialer reconnects by itself, with a new socket each time: ZeroMQ's own delays start at the shortest
-    # again after every refused handshake and its jitter covers that shortest delay only.
-    socket.setsockopt(zmq.RECONNECT_IVL, -1)
+    # The dialer reconnects by itself, with a new socket each time: ZeroMQ's own delays start at the shortest again
+    # after every refused handshake, and its jitter covers that shortest delay only. So ZeroMQ's is put off for ever.
+    # Not by -1, and without IMMEDIATE: both make it throw away what has arrived and was not read when a connection ends
+    # (measured: a listener's last 50 frames were cut in 50 of 60 runs). What IMMEDIATE is for, queueing nothing for a
+    # connection that does not exist, the dialer does by sending on a connected link only.
+    socket.setsockopt(zmq.IMMEDIATE, 0)
+    socket.setsockopt(zmq.RECONNECT_IVL, NEVER_MS)
 
 
 def scatter_routing_ids() -> None:

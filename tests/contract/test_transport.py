@@ -417,6 +417,22 @@ def test_what_a_listener_sent_before_close_arrives(bench: TransportBench) -> Non
     assert client.wait_frames(50) == numbered(50, 1000)
 
 
+def test_what_had_arrived_is_read_after_the_connection_ended(bench: TransportBench) -> None:
+    server = bench.serve()
+    client = bench.join(server)
+    client.dialer.send(b"hello")
+    peer = server.peer("alice")
+    client.gate.clear()
+    server.listener.send(peer, b"first")
+    client.wait_frames(1)
+    for frame in numbered(50, 1000):
+        server.listener.send(peer, frame)
+    server.listener.close()
+    client.gate.set()
+    client.wait_state(LinkState.DISCONNECTED)
+    assert client.frames == [b"first", *numbered(50, 1000)]
+
+
 def test_close_may_be_called_again_and_sending_afterwards_is_nothing(bench: TransportBench) -> None:
     server = bench.serve()
     client = bench.join(server)
