@@ -24,7 +24,7 @@ from cicd.cli.run_summary import print_summary, run_name
 from cicd.cli.snapshots import BRANCH, Snapshots
 from cicd.client import Client
 from cicd.clock import SystemClock
-from cicd.errors import CicdError, ConflictError, NotFoundError, UserError
+from cicd.errors import CicdError, ConflictError, NotFoundError, UnavailableError, UserError
 from cicd.messages.client import (
     CancelRun,
     CreatePipeline,
@@ -145,9 +145,11 @@ class DevSession:
             pass
         self._restart_dead(cluster)
 
-    def _restart_dead(self, cluster: LocalCluster) -> None:
-        for line in cluster.restart_dead():
+    def _restart_dead(self, cluster: LocalCluster) -> bool:
+        lines = cluster.restart_dead()
+        for line in lines:
             self._out.note(f"{line}: started again")
+        return bool(lines)
 
     # ---- the folder
 
@@ -157,6 +159,11 @@ class DevSession:
             try:
                 code = self._build_and_run(work, snapshots, cluster, client, watch=not once)
             except _SavedError:
+                continue
+            except UnavailableError:
+                # A call that was under way when the master died; one that lives and does not answer is no accident.
+                if not self._restart_dead(cluster):
+                    raise
                 continue
             except UserError as error:
                 if once:
@@ -174,7 +181,7 @@ class DevSession:
     ) -> int:
         view = self._begin_build(work, snapshots, client).view
         build = view.pipeline.build
-        view = wait_for_build(self._out, client, work.name, build)
+        view = wait_for_build(self._out, client, work.name, build, tick=lambda: self._restart_dead(cluster))
         if not report_build(self._out, view, build):
             return EXIT_FAILED
         started = client.ask(StartRun(pipeline=work.name, params=work.params), RunAnswer).run
