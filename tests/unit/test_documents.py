@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+
+from cicd.cli import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
@@ -47,6 +51,22 @@ def test_make_targets_in_documents_exist(document: Path) -> None:
     known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:^ {4}|`)make ([a-z-]+)", document.read_text(), re.MULTILINE))
     assert named <= known
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_in_documents_exist(document: Path) -> None:
+    lines = re.findall(r"^ {4}(?:\w+\$ +)?(cicd .*?)(?: {2,}.*)?$", document.read_text(), re.MULTILINE)
+    for line in lines:
+        command: click.Command = cli
+        context = click.Context(command)
+        words = shlex.split(line, comments=False)[1:]
+        while isinstance(command, click.Group):
+            found = command.get_command(context, words.pop(0))
+            assert found is not None, line
+            command = found
+        known = {option for parameter in command.params for option in parameter.opts}
+        if not command.context_settings.get("ignore_unknown_options"):
+            assert {word for word in words if word.startswith("-")} <= known, line
 
 
 @pytest.mark.parametrize("name", ["master", "minion"])
