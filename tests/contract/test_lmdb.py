@@ -225,3 +225,12 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
     with pytest.raises(StoreFolderError):
         LmdbStorage(tmp_path)
     assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_durability_is_what_it_was_measured_with(tmp_path: Path) -> None:
+    """No test can cut the power; the settings that were seen to survive it are pinned here."""
+    store = LmdbStorage(tmp_path)
+    flags = store._env.flags()
+    store.close()
+    assert (flags["sync"], flags["metasync"], flags["writemap"], flags["map_async"]) == (True, True, False, False)
+    assert (tmp_path / "data.mdb").read_bytes()[16:24] == bytes.fromhex("dec0efbe01000000")  # the 0.9 engine's format
