@@ -49,7 +49,8 @@ def _execute(path: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE] = module
     try:
-        spec.loader.exec_module(module)
+        with _pipeline.loading(path):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[MODULE]
         _pipeline.created.clear()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NoReturn, TypeVar, overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar, overload
 
 from cicd_sdk import _graph
 from cicd_sdk._job import Job, JobFunction, JobRef, Need, Retry
@@ -15,6 +16,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 created: list[Pipeline] = []
 """Every pipeline that this process declared: a host loads a file and looks here for the one in it."""
+
+_loading: list[str] = []
+"""The files that a host is loading right now, as modules."""
+
+
+@contextmanager
+def loading(path: str) -> Iterator[None]:
+    """Let `main` do nothing while a file is loaded as a module."""
+    _loading.append(path)
+    try:
+        yield
+    finally:
+        _loading.pop()
 
 
 class Trigger:
@@ -158,15 +172,20 @@ class Pipeline:
         """
         _graph.check(self.jobs)
 
-    def main(self, argv: Sequence[str] | None = None) -> NoReturn:
+    def main(self, argv: Sequence[str] | None = None) -> None:
         """Be the program: serve a host that started it as a plugin, else run the pipeline right here.
+
+        Returns only where a host loads the file as a module: a call that no `if __name__ == "__main__"` guards then
+        does nothing.
 
         Args:
             argv: the arguments of the command line; default: the program's own.
 
         Raises:
-            SystemExit: always, with the program's exit code.
+            SystemExit: with the program's exit code.
         """
+        if _loading:
+            return
         from cicd_sdk import _handshake
 
         if _handshake.wanted():

@@ -27,7 +27,7 @@ from cicd_sdk._grpc import MAX_OUT, Call, Code, Connection
 _FLUSH_S = 1.0
 _LINGER_S = 0.05
 _READ = 65536
-_PARENT_CHECK_S = 5.0
+_PARENT_CHECK_S = 1.0
 
 
 class _Peer:

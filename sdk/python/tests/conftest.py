@@ -153,10 +153,8 @@ def start_plugin(tmp_path):
 
     yield start
     for plugin in plugins:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(plugin.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         plugin.process.wait(DEADLINE_S)
         plugin.process.stdout.close()
     for folder in folders:
@@ -174,7 +172,8 @@ def by_hand(tmp_path):
         )
         return subprocess.run(
             [sys.executable, str(entry), *argv],
-            capture_output=True, text=True, check=False, timeout=60, cwd=cwd or tmp_path, env={**ENVIRONMENT, **(env or {})},
+            capture_output=True, text=True, check=False, timeout=60, cwd=cwd or tmp_path,
+            env={**ENVIRONMENT, **(env or {})},
         )  # fmt: skip
 
     return run

@@ -1,4 +1,4 @@
-"""A client on grpcio, in a process of its own (grpcio's threads and forks do not go together): prints what it saw as JSON."""
+"""A client on grpcio, in a process of its own, since its threads and forks do not mix: prints what it saw as JSON."""
 
 import json
 import sys
@@ -67,4 +67,4 @@ if sys.argv[2] != "refused":
 
 seen["shutdown"] = code_of(lambda: channel.unary_unary("/plugin.GRPCController/Shutdown", **raw)(b"", timeout=20))[0]
 channel.close()
-print(json.dumps(seen))
+sys.stdout.write(json.dumps(seen))

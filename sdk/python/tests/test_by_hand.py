@@ -179,7 +179,7 @@ def test_a_failure_that_is_allowed(by_hand):
 
 
 def test_a_failing_job_is_tried_again(by_hand, tmp_path):
-    done = by_hand(f"""
+    done = by_hand("""
     import pathlib
     pipeline = ci.Pipeline("x")
     @pipeline.job(retry=ci.Retry(3, backoff="50ms"))
@@ -355,7 +355,8 @@ def test_commands(by_hand):
 
 def test_secrets_come_from_the_environment(by_hand):
     done = by_hand(
-        "pipeline = ci.Pipeline('x')\n@pipeline.job(secrets=['TOKEN'])\ndef a(ctx): print(len(ctx.secrets['TOKEN']), ctx.secrets)",
+        "pipeline = ci.Pipeline('x')\n@pipeline.job(secrets=['TOKEN'])\n"
+        "def a(ctx): print(len(ctx.secrets['TOKEN']), ctx.secrets)",
         env={"TOKEN": "hunter2"},
     )
     assert lines(done, "a")[0] == "7 Secrets(TOKEN)"

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 
 import pytest
@@ -14,6 +13,7 @@ from cicd.plugins.pb import goplugin
 from cicd.plugins.pb import pipeline_pb2 as pb
 from cicd.testing.waiting import wait_until
 
+COMMAND = "ctx.run('sh', '-c', %r, env={'D': ctx.params['dir']})"
 HEAD = """
 import os, subprocess, sys, threading, time
 import cicd_sdk as ci
@@ -40,9 +40,7 @@ def pipeline_of(body):
 
 
 async def there(path):
-    await asyncio.get_running_loop().run_in_executor(
-        None, lambda: wait_until(lambda: os.path.exists(path), what=str(path))
-    )
+    await asyncio.get_running_loop().run_in_executor(None, lambda: wait_until(path.exists, what=str(path)))
 
 
 @pytest.fixture
@@ -120,27 +118,22 @@ note(ctx, "saw")
 
 
 def test_a_command_is_ended_with_its_group(cancelled, tmp_path, alive):
-    body = """
-ctx.run("sh", "-c", f"sleep 300 & echo $! > {ctx.params['dir']}/child.new; mv {ctx.params['dir']}/child.new {ctx.params['dir']}/child; wait")
-"""
+    body = COMMAND % "sleep 300 & echo $! > $D/new; mv $D/new $D/child; wait"
     assert cancelled(body, name="child").status == pb.STATUS_CANCELLED
     assert not alive((tmp_path / "child").read_text())
 
 
 def test_a_command_that_ignores_sigterm_is_killed_within_the_grace(cancelled, tmp_path, alive):
-    body = """
-ctx.run("sh", "-c", f"trap '' TERM; echo $$ > {ctx.params['dir']}/child.new; mv {ctx.params['dir']}/child.new {ctx.params['dir']}/child; sleep 300; sleep 300")
-"""
+    body = COMMAND % "trap '' TERM; echo $$ > $D/new; mv $D/new $D/child; sleep 300; sleep 300"
     assert cancelled(body, grace_s=1, name="child").status == pb.STATUS_CANCELLED
     assert not alive((tmp_path / "child").read_text())
 
 
 def test_a_command_gets_one_sigterm_and_time_to_end(cancelled, tmp_path):
-    body = """
-ctx.run("sh", "-c", f"trap 'echo x >> {ctx.params['dir']}/terms' TERM; touch {ctx.params['dir']}/child; sleep 0.4 & wait; wait; sleep 0.4; touch {ctx.params['dir']}/ended")
-"""
+    body = COMMAND % "trap 'echo x >> $D/terms' TERM; touch $D/child; sleep 0.4 & wait; wait; sleep 0.4; touch $D/ended"
     assert cancelled(body, name="child").status == pb.STATUS_CANCELLED
     assert (tmp_path / "ended").exists()
+    assert (tmp_path / "terms").read_text() == "x\n"
 
 
 def test_a_job_that_waits_for_room_is_interrupted(start_plugin, tmp_path):
@@ -231,7 +224,7 @@ def test_the_deadline_of_the_call_cancels_the_job(start_plugin, tmp_path):
     plugin = start_plugin(pipeline_of(CLEANS))
 
     async def client(stub):
-        with pytest.raises((GRPCError, asyncio.TimeoutError)):
+        with pytest.raises((GRPCError, asyncio.TimeoutError)):  # noqa: PT012 - it may end at any of these
             async with stub.RunJob.open(timeout=0.5) as stream:
                 await stream.send_message(pb.RunJobRequest(job="a", params={"dir": str(tmp_path)}), end=True)
                 async for _ in stream:

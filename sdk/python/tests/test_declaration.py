@@ -38,7 +38,8 @@ def test_everything_declared_is_described():
     @pipeline.job(
         name="ship-it", title="Ship it", needs=[build, ci.on_failure("other"), ci.on_any("other-2")], timeout="1h30m",
         retry=ci.Retry(2, backoff="30s", on=["timeout"]), idempotent=False, labels=["gpu"], secrets=["TOKEN"],
-        resources={"memory": "2G"}, group="deploy", allow_failure=True, approval="really?", cache_key="k", checkout="git",
+        resources={"memory": "2G"}, group="deploy", allow_failure=True, approval="really?", cache_key="k",
+        checkout="git",
     )  # fmt: skip
     def ship(ctx):
         pass
@@ -60,7 +61,8 @@ def test_everything_declared_is_described():
     assert told.jobs[0] == m.Job(name="build", description="Builds it.", idempotent=True)
     needs = [m.Need(job="build"), m.Need(job="other", on=m.NeedOn.FAILURE), m.Need(job="other-2", on=m.NeedOn.ANY)]
     assert told.jobs[1] == m.Job(
-        name="ship-it", title="Ship it", needs=needs, timeout_s=5400.0, retry=m.Retry(attempts=2, backoff_s=30.0, on=["timeout"]),
+        name="ship-it", title="Ship it", needs=needs, timeout_s=5400.0,
+        retry=m.Retry(attempts=2, backoff_s=30.0, on=["timeout"]),
         idempotent=False, labels=["gpu"], secrets=["TOKEN"], resources={"memory": "2G"}, concurrency_group="deploy",
         allow_failure=True, approval="really?", cache_key="k", checkout=m.Checkout.GIT,
     )  # fmt: skip

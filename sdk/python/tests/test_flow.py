@@ -68,7 +68,7 @@ def test_a_slow_client_holds_the_job_and_not_its_memory(start_plugin):
             for _ in range(20):
                 await stream.recv_message()
                 await stub.Describe(pb.DescribeRequest())  # other calls go on
-            status = Path(f"/proc/{plugin.process.pid}/status").read_text()
+            status = Path(f"/proc/{plugin.process.pid}/status").read_text()  # noqa: ASYNC240 - at once
             await stream.cancel()
         return int(status.partition("VmHWM:")[2].split()[0])
 

@@ -53,8 +53,10 @@ def test_fifty_megabytes_and_everything_else(seen_by_grpcio, way):
     seen = seen_by_grpcio("much", **way)
     assert seen.pop("wrong params") == ""
     assert seen == {
-        "health": "0801", "jobs": ["much", "endless", "refused"], "unknown": "UNIMPLEMENTED", "too big": "RESOURCE_EXHAUSTED",
-        "compressed": "UNIMPLEMENTED", "size": 50_000_000, "last": "result", "status": pb.STATUS_SUCCEEDED, "message": "",
+        "health": "0801", "jobs": ["much", "endless", "refused"], "unknown": "UNIMPLEMENTED",
+        "too big": "RESOURCE_EXHAUSTED",
+        "compressed": "UNIMPLEMENTED", "size": 50_000_000, "last": "result", "status": pb.STATUS_SUCCEEDED,
+        "message": "",
         "second": "FAILED_PRECONDITION", "shutdown": "OK",
     }  # fmt: skip
 

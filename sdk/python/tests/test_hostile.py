@@ -38,7 +38,7 @@ class Client:
     def flush(self):
         self.socket.sendall(self.h2.data_to_send())
 
-    def start(self, path=DESCRIBE, end=False, **headers):
+    def start(self, path=DESCRIBE, *, end=False, **headers):
         stream = self.h2.get_next_available_stream_id()
         fields = {
             ":method": "POST",
@@ -96,12 +96,16 @@ def plugin(start_plugin):
         b"GET / HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x01\x00\x00\x00\x00\x00\x01x",  # data before settings
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-        + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-        + b"\x00\x00\x05\x01\x05\x00\x00\x00\x01\xff\xff\xff\xff\xff",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-        + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-        + b"\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+        (
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+            b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+            b"\x00\x00\x05\x01\x05\x00\x00\x00\x01\xff\xff\xff\xff\xff"
+        ),
+        (
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+            b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+            b"\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+        ),
     ],
 )
 def test_garbage_closes_its_connection(plugin, data):
@@ -205,7 +209,7 @@ def test_a_peer_that_never_reads_is_not_read_either(plugin):
         client.socket.settimeout(1)
         ping = b"\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678" * 4096
         sent = 0
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError):  # noqa: PT012 - one of the sends blocks
             while sent < 100_000_000:
                 sent += client.socket.send(ping)
         assert sent < 20_000_000

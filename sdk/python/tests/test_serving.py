@@ -42,8 +42,9 @@ def ship(ctx):
     return {
         "got": ctx.needs["test"]["version"], "cwd": os.getcwd(), "tmp": os.environ.get("TMPDIR", ""), "run": ctx.run_id,
         "number": ctx.run_number, "attempt": ctx.attempt, "job": ctx.job, "commit": ctx.git.commit,
-        "secret": ctx.secrets["TOKEN"], "left": ctx.deadline_s > 5, "thread": __import__("threading").current_thread().name,
-        "plugin env": ",".join(name for name in os.environ if name.startswith(("PLUGIN_", "CICD_PLUGIN"))),
+        "secret": ctx.secrets["TOKEN"], "left": ctx.deadline_s > 5,
+        "thread": __import__("threading").current_thread().name,
+        "plugin env": ",".join(n for n in os.environ if n.startswith(("PLUGIN_", "CICD_PLUGIN"))),
     }
 
 @pipeline.job
@@ -69,7 +70,8 @@ def job_of(body, head=""):
     """A pipeline whose only job, `a`, has this body."""
     body = "\n".join(f"    {line}" for line in body.splitlines())
     return (
-        f"import os, sys, time\nimport cicd_sdk as ci\n{head}\npipeline = ci.Pipeline('x')\n@pipeline.job\ndef a(ctx):\n{body}\n"
+        f"import os, sys, time\nimport cicd_sdk as ci\n{head}\npipeline = ci.Pipeline('x')\n"
+        f"@pipeline.job\ndef a(ctx):\n{body}\n"
         "if __name__ == '__main__':\n    pipeline.main()\n"
     )
 
@@ -84,8 +86,8 @@ def both(test):
 def test_the_whole_life_of_a_plugin(start_plugin, way):
     plugin = start_plugin(WEB, **way)
     assert plugin.line == f"1|1|unix|{plugin.path}|grpc|\n"
-    assert os.path.dirname(plugin.path) == plugin.folder
-    assert stat.S_IMODE(os.stat(plugin.path).st_mode) == 0o600
+    assert str(Path(plugin.path).parent) == plugin.folder
+    assert stat.S_IMODE(Path(plugin.path).stat().st_mode) == 0o600
     assert plugin.health().status == HealthCheckResponse.SERVING
 
     async def client(stub):
@@ -101,7 +103,7 @@ def test_the_whole_life_of_a_plugin(start_plugin, way):
 
     plugin.run(client)
     assert plugin.process.wait(10) == 0
-    assert not os.path.exists(plugin.path)
+    assert not Path(plugin.path).exists()
     assert plugin.output().decode() == (
         "printed 5\nfrom a command\non stderr\n\x1eFENCEGa title\n\x1eFENCELinfo two\n\x1eFENCELinfo lines files=3\n"
         "\x1eFENCEg\n\x1eFENCELwarning careful\n\x1eFENCEF\n"
@@ -133,7 +135,8 @@ def test_what_a_job_is_given(start_plugin, tmp_path, way):
     )  # fmt: skip
     assert dict(result.outputs) == {
         "early": "1", "got": "9", "cwd": str(tmp_path), "tmp": "/tmp", "run": "r1", "number": "7", "attempt": "2",
-        "job": "ship", "commit": "c0ffee", "secret": "hunter2", "left": "true", "thread": "MainThread", "plugin env": "",
+        "job": "ship", "commit": "c0ffee", "secret": "hunter2", "left": "true", "thread": "MainThread",
+        "plugin env": "",
     }  # fmt: skip
 
 
@@ -244,7 +247,7 @@ class Raw:
     def __init__(self, data):
         self.data = data
 
-    def SerializeToString(self):
+    def SerializeToString(self):  # noqa: N802 - protobuf's name
         return self.data
 
 
@@ -422,14 +425,13 @@ def test_output_streams_while_the_job_runs(start_plugin):
             line = await asyncio.get_running_loop().run_in_executor(
                 None, lambda: os.read(plugin.process.stdout.fileno(), 100)
             )
-            go.touch()
+            go.touch()  # noqa: ASYNC240 - done at once
             return line, [event async for event in stream][-1].result.status
 
     assert plugin.run(client) == (b"first\n", pb.STATUS_SUCCEEDED)
 
 
-def test_a_plugin_whose_host_died_ends(start_plugin, tmp_path):
-    """A zygote forks a child and dies, and so does nobody's plugin."""
+def test_a_plugin_whose_host_died_ends(tmp_path, alive):
     entry = tmp_path / "pipeline.py"
     entry.write_text(WEB)
     host = (
@@ -441,10 +443,7 @@ def test_a_plugin_whose_host_died_ends(start_plugin, tmp_path):
     pid = subprocess.run(
         [sys.executable, "-c", host], env=env, capture_output=True, text=True, check=True, timeout=20
     ).stdout
-    wait_until(
-        lambda: not os.path.exists(f"/proc/{pid.strip()}") or "Z" in Path(f"/proc/{pid.strip()}/stat").read_text(),
-        timeout_s=20,
-    )
+    wait_until(lambda: not alive(pid), timeout_s=20)
 
 
 def test_random_numbers_differ_between_children(start_plugin, tmp_path):

@@ -1,8 +1,10 @@
 """Our codec against the official runtime, for every message of the contract, both ways."""
 
+import contextlib
+
 import pytest
 from google.protobuf.descriptor import FieldDescriptor as F
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,39 +54,36 @@ def official(draw, descriptor):
     return message
 
 
-def same(ours, theirs):
-    """Compare every field of a message of each kind."""
-    for field in theirs.DESCRIPTOR.fields:
-        if field.containing_oneof and not field.has_presence:
-            raise AssertionError
-        value = getattr(theirs, field.name)
-        if field.containing_oneof and field.message_type:
-            chosen = theirs.WhichOneof(field.containing_oneof.name)
-            mine = getattr(ours, field.containing_oneof.name)
-            if chosen is None:
-                assert mine is None
-            elif chosen == field.name:
-                same(mine, value)
-            continue
-        mine = getattr(ours, field.name)
-        if is_map(field) and field.message_type.fields_by_name["value"].message_type:
-            assert mine.keys() == set(value)
-            for key in mine:
-                same(mine[key], value[key])
-        elif is_map(field):
-            assert mine == dict(value)
-        elif field.is_repeated and field.message_type:
-            assert len(mine) == len(value)
-            for one, other in zip(mine, value, strict=True):
-                same(one, other)
-        elif field.is_repeated:
-            assert mine == list(value)
-        elif field.has_presence and not theirs.HasField(field.name):
-            assert mine is None
-        elif field.message_type:
-            same(mine, value)
-        else:
-            assert mine == value
+def plain(value):
+    """A value of the official runtime, as what ours would show."""
+    if isinstance(value, Message):
+        return {
+            field.name: plain(getattr(value, field.name)) for field in value.DESCRIPTOR.fields if is_told(value, field)
+        }
+    if hasattr(value, "items"):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if hasattr(value, "append") else value
+
+
+def is_told(message, field):
+    return not field.has_presence or message.HasField(field.name)
+
+
+def ours_plain(value, descriptor):
+    """One of our messages in the same form."""
+    if isinstance(value, list):
+        return [ours_plain(item, descriptor) for item in value]
+    if isinstance(value, dict):
+        return {key: ours_plain(item, descriptor.fields_by_name["value"].message_type) for key, item in value.items()}
+    if not isinstance(value, _wire.Message):
+        return value
+    shown = {}
+    for field in descriptor.fields:
+        in_oneof = field.containing_oneof and field.message_type
+        item = getattr(value, field.containing_oneof.name if in_oneof else field.name)
+        if item is not None and (not in_oneof or type(item).__name__ == field.message_type.name):
+            shown[field.name] = ours_plain(item, field.message_type)
+    return shown
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -93,7 +92,7 @@ def test_every_message_travels_both_ways(name):
     @given(official(pb.DESCRIPTOR.message_types_by_name[name]))
     def check(theirs):
         ours = getattr(_messages, name).decode(theirs.SerializeToString())
-        same(ours, theirs)
+        assert ours_plain(ours, theirs.DESCRIPTOR) == plain(theirs)
         assert type(theirs).FromString(ours.encode()) == theirs
         assert type(ours).decode(ours.encode()) == ours
 
@@ -130,10 +129,8 @@ def test_damaged_messages_are_taken_or_refused_as_by_the_official_runtime(data):
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(NAMES))
 def test_any_bytes_give_a_message_or_one_error(data, name):
-    try:
+    with contextlib.suppress(_wire.WireError):
         getattr(_messages, name).decode(data)
-    except _wire.WireError:
-        pass
 
 
 class Numbers(_wire.Message):

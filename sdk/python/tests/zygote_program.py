@@ -9,7 +9,7 @@ entry, folder, *wish = sys.argv[1:]
 if wish and not _zygote_api.preload(entry):
     os.write(1, b"preload refused\n")
     sys.exit(3)
-assert os.listdir("/proc/self/task") == [str(os.getpid())]
+assert os.listdir("/proc/self/task") == [str(os.getpid())]  # noqa: PTH208 - names
 if not os.fork():
     _zygote_api.serve_forked(entry, folder)
 os.close(1)
