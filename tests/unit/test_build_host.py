@@ -130,7 +130,12 @@ def test_a_pipeline_is_built_again_when_there_is_a_new_commit_and_kept_by_digest
 
 BROKEN = {
     "syntax": ({".cicd/pipeline.py": "def f(:\n"}, "build", "pipeline.py, line 1: SyntaxError", "    def f(:"),
-    "import": ({".cicd/pipeline.py": "import nowhere\n"}, "describe", "No module named 'nowhere'", "nowhere"),
+    "import": (
+        {".cicd/pipeline.py": "import nowhere\n"},
+        "describe",
+        "ModuleNotFoundError: No module named 'nowhere'",
+        'pipeline.py", line 1',
+    ),
     "no pipeline": ({".cicd/pipeline.py": "x = 1\n"}, "describe", "pipeline", ""),
     "cycle": (
         {

@@ -171,6 +171,9 @@ class PipelineBuild:
                 await plugin.close()
             return spec_from_description(description)
         except CicdError as error:
+            if "\n" in error.message.strip():
+                # A traceback of the author's file: whole in the log, its last line as the error.
+                place.log.write(error.message.encode(errors="replace") + b"\n")
             raise _StepError(_last_words(error), code="describe") from None
         finally:
             shutil.rmtree(socket_dir, ignore_errors=True)
@@ -197,6 +200,6 @@ def _socket_dir(work: Path) -> Path:
 def _last_words(error: CicdError) -> str:
     """Return an error with the last line of what the plugin printed; all of it is in the log."""
     if not isinstance(error, PluginError) or not error.diagnosis:
-        return error.message
+        return error.message.strip().splitlines()[-1] if error.message.strip() else "Describe failed"
     head = error.message.removesuffix(error.diagnosis).rstrip(": ")
     return f"{head}: {error.diagnosis.strip().splitlines()[-1]}"

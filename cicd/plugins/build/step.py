@@ -104,7 +104,7 @@ def run_step(name: str, work_on: Callable[[Request, Path], T]) -> NoReturn:
         result = Failed(code="refused", error=one_line(error.message))
     except CicdError as error:
         if error.__cause__ is not None:
-            traceback.print_exception(error.__cause__)
+            traceback.print_exception(error.__cause__, limit=0)  # the author's lines, not ours
         result = Failed(code=name, error=one_line(error.message))
     except OSError as error:
         # The disk, mostly; people can do something about it.
