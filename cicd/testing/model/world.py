@@ -195,6 +195,7 @@ class World:
 
     def start(self, name: str) -> None:
         """A minion starts what it was given."""
+        self.settle()
         minion = self.minions[MinionId(name)]
         for key in sorted(minion.fetching):
             self.say(minion.id, minion.start(key))
