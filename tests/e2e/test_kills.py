@@ -6,11 +6,6 @@ import os
 import signal
 
 import pytest
-
-from cicd.messages.client import PipelineAnswer, RecompilePipeline, ShowPipeline
-from cicd.messages.pipeline import BuildState
-from cicd.messages.run import JobState, RunState
-from cicd.testing.waiting import wait_until
 from e2e import (
     QUICK_LEASES,
     Repository,
@@ -24,6 +19,11 @@ from e2e import (
     start,
     until_running,
 )
+
+from cicd.messages.client import PipelineAnswer, RecompilePipeline, ShowPipeline
+from cicd.messages.pipeline import BuildState
+from cicd.messages.run import JobState, RunState
+from cicd.testing.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -142,30 +142,29 @@ def test_the_master_is_killed_in_mid_run_and_in_mid_compile(tmp_path):
     """The running job is not started again and its result counts; the build is done again."""
     repository = Repository(tmp_path / "repo")
     repository.commit(TWO_SECONDS)
-    with cluster_of(minions=2, slots=2) as cluster:
-        with cluster.client() as client:
-            create(client, "short", repository)
-            for turn in range(TIMES):
-                run = start(client, "short")
-                pid = until_running(client, run, "work").attempts[0].pid
-                repository.commit(TWO_SECONDS + f"\n# {turn}\n")
-                built = client.ask(RecompilePipeline(name="short"), PipelineAnswer).view.pipeline
-                assert built.build_state is BuildState.BUILDING
-                cluster.kill_master()
-                assert alive(pid)
-                cluster.start_master()
-                answer = finish(client, run)
-                assert answer.run.state is RunState.SUCCEEDED
-                work, check = answer.jobs
-                assert [one.attempt for one in work.attempts] == [1]
-                assert work.attempts[0].pid == pid
-                assert check.job.attempt == 1
-                text, end = log_of(client, run, "work")
-                assert text == "".join(f"step {number}\n" for number in range(15))
-                assert end.complete
-                pipeline, log = build_of(client, "short")
-                assert (pipeline.build_state, pipeline.build) == (BuildState.READY, built.build), log
-                assert pipeline.commit == repository.git("rev-parse", "HEAD")
+    with cluster_of(minions=2, slots=2) as cluster, cluster.client() as client:
+        create(client, "short", repository)
+        for turn in range(TIMES):
+            run = start(client, "short")
+            pid = until_running(client, run, "work").attempts[0].pid
+            repository.commit(TWO_SECONDS + f"\n# {turn}\n")
+            built = client.ask(RecompilePipeline(name="short"), PipelineAnswer).view.pipeline
+            assert built.build_state is BuildState.BUILDING
+            cluster.kill_master()
+            assert alive(pid)
+            cluster.start_master()
+            answer = finish(client, run)
+            assert answer.run.state is RunState.SUCCEEDED
+            work, check = answer.jobs
+            assert [one.attempt for one in work.attempts] == [1]
+            assert work.attempts[0].pid == pid
+            assert check.job.attempt == 1
+            text, end = log_of(client, run, "work")
+            assert text == "".join(f"step {number}\n" for number in range(15))
+            assert end.complete
+            pipeline, log = build_of(client, "short")
+            assert (pipeline.build_state, pipeline.build) == (BuildState.READY, built.build), log
+            assert pipeline.commit == repository.git("rev-parse", "HEAD")
 
 
 def test_a_run_that_was_acknowledged_is_there_after_a_kill(tmp_path):
