@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from cicd.actors.base import Actor, Inbox, Wake
 from cicd.actors.crash import Die
+from cicd.actors.inventory import Inventory
 from cicd.clock import Clock
 from cicd.codec import Codec
 from cicd.errors import ProtocolError
@@ -63,10 +64,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 HELLO_AGAIN_S = 2.0
 """A Hello without an answer is said again after this."""
 REFUSED_AGAIN_S = 5.0
-INVENTORY_BYTES = 100 * 1024
-"""Most bytes of results in one heartbeat."""
-_RESULT_BYTES = 300
-"""A result without its texts, generously."""
 PULSE_S = 3.0
 """A jobhost that was silent for longer hangs: no heartbeat for it."""
 
@@ -143,7 +140,7 @@ class Minion(Actor):
         self._clock = clock
         self._leave = leave
         self._codec = Codec(TO_MINION)
-        self._entries: dict[tuple[JobId, int], Entry] = {}
+        self._entries = Inventory()
         self._fetching: dict[tuple[JobId, int], RunJob] = {}
         self._session = 0
         self._lease_s = 0.0
@@ -198,7 +195,9 @@ class Minion(Actor):
         self._hello_due_boot_s = now + HELLO_AGAIN_S
         base = self._hello_base
         hello = {name: getattr(base, name) for name in base.__struct_fields__}
-        hello.update(session=self._session, inventory=self._inventory(), sent_boot_s=now, load=self._load())
+        hello.update(
+            session=self._session, inventory=self._entries.fitting(self._report), sent_boot_s=now, load=self._load()
+        )
         self._send(Hello(**hello))
 
     def _send(self, message: Wire, *, urgent: bool = False) -> None:
@@ -218,26 +217,10 @@ class Minion(Actor):
             session=self._session,
             seq=self._seq,
             sent_boot_s=now,
-            inventory=self._inventory(),
+            inventory=self._entries.fitting(self._report),
             load=self._load(),
         )
         self._send(beat, urgent=True)
-
-    def _inventory(self) -> tuple[Entry, ...]:
-        """Return every entry; results that would make the frame too long are left out here and sent by themselves."""
-        room = INVENTORY_BYTES
-        entries: list[Entry] = []
-        for entry in self._entries.values():
-            result = entry.result
-            if result is not None:
-                room -= sum(len(k) + len(v) for k, v in result.outputs.items())
-                room -= len(result.traceback) + len(result.message) + _RESULT_BYTES
-            if result is not None and room < 0:
-                self._report(entry)
-                entries.append(replace(entry, result=None))
-            else:
-                entries.append(entry)
-        return tuple(entries)
 
     # ---- from the master
 
@@ -256,7 +239,7 @@ class Minion(Actor):
             case RunJob():
                 self._run(message)
             case ResultAck():
-                self._entries.pop((message.job, message.attempt), None)
+                self._entries.forget(message.job, message.attempt)
                 self._tell_host(ResultAcked(job=message.job, attempt=message.attempt))
             case CancelJob():
                 self._cancel(message)
@@ -289,7 +272,7 @@ class Minion(Actor):
         if message.session < self._session:
             return
         key = (message.job, message.attempt)
-        entry = self._entries.get(key)
+        entry = self._entries.get(message.job, message.attempt)
         if entry is not None:
             self._report(entry)
         elif key not in self._fetching:
@@ -306,7 +289,7 @@ class Minion(Actor):
             )
             # Not in the journal: nothing was started. Should we die first, the master sends the job again.
             entry = Entry(job=run_job.job, attempt=run_job.attempt, state=EntryState.FINISHED, result=result)
-            self._entries[fetched.job, fetched.attempt] = entry
+            self._entries.put(entry)
             self._report(entry)
             return
         self._tell_host(Start(run_job=run_job, plugin_dir=fetched.plugin_dir, source_dir=fetched.source_dir))
@@ -354,10 +337,10 @@ class Minion(Actor):
                 entry = Entry(
                     job=message.job, attempt=message.attempt, state=EntryState.FINISHED, result=message.result
                 )
-                self._entries[message.job, message.attempt] = entry
+                self._entries.put(entry)
                 self._report(entry)
             case FenceDone():
-                self._entries = {(entry.job, entry.attempt): entry for entry in message.entries}
+                self._entries = Inventory(message.entries)
                 self._session = 0
                 self._fencing = False
                 self._hello()
@@ -370,16 +353,15 @@ class Minion(Actor):
             self._leave(EXIT_REFUSED, text)
             return
         self._session = message.session
-        self._entries = {(entry.job, entry.attempt): entry for entry in message.entries}
+        self._entries = Inventory(message.entries)
         self._pulse_boot_s = self._clock.boot_s()
         self._host_known = True
         self._hello()
 
     def _started(self, message: Started) -> None:
-        key = (message.job, message.attempt)
-        known = self._entries.get(key)
+        known = self._entries.get(message.job, message.attempt)
         if known is None:
-            self._entries[key] = Entry(job=message.job, attempt=message.attempt, state=EntryState.RUNNING)
+            self._entries.put(Entry(job=message.job, attempt=message.attempt, state=EntryState.RUNNING))
         if self._welcomed and (known is None or known.state is EntryState.RUNNING):
             self._send(
                 JobStarted(
@@ -403,7 +385,7 @@ class Minion(Actor):
 
     def _goodbye(self) -> None:
         if self._welcomed:
-            for entry in self._entries.values():
+            for entry in self._entries:
                 self._report(entry)
             self._send(Goodbye(session=self._session))
         self._leave(EXIT_OK, "")
