@@ -27,6 +27,7 @@ _COMMANDS = {
 
 
 @click.group(
+    "cicd",
     cls=Root,
     lazy=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

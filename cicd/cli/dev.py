@@ -41,12 +41,12 @@ def dev(  # noqa: PLR0917  click's options
 
     values = parse_params(params)
     if once and folder is None:
-        raise click.UsageError("--once needs a FOLDER")
+        click.get_current_context().fail("--once needs a FOLDER")
     path = ""
     if folder is not None:
         folder = folder.resolve()
         path = pipeline_path(folder)
         if not path:
-            raise click.UsageError(f"{folder} holds no .cicd/ folder and no pipeline.py")
+            click.get_current_context().fail(f"{folder} holds no .cicd/ folder and no pipeline.py")
     session = DevSession(settings.out, minions=minions, slots=slots, state=state)
     return session.run(folder, path, values, once=once)

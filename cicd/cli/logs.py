@@ -25,7 +25,7 @@ def logs(settings: Settings, run: str, job: str | None, attempt: int | None, fol
     from cicd.messages.client import ReadLog
 
     if attempt is not None and job is None:
-        raise click.UsageError("--attempt needs a JOB")
+        click.get_current_context().fail("--attempt needs a JOB")
     with settings.client() as client:
         answer = whole_run(client, run)
         if job is not None:

@@ -56,6 +56,22 @@ class Root(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; Ctrl-C and a reader that went away end it quietly, each with its code."""
+        # Here and not in `main`: click's own has another mind about both.
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            if sys.stderr.isatty():
+                click.echo(err=True)  # the terminal shows ^C without an end of line
+            ctx.exit(EXIT_INTERRUPTED)
+        except BrokenPipeError:
+            # The interpreter flushes stdout once more at its end: give it something that can be flushed.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            ctx.exit(EXIT_BROKEN_PIPE)
+        return result
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -69,13 +85,8 @@ class Root(click.Group):
         settings = Settings()
         try:
             result = super().main(args, prog_name or "cicd", complete_var, standalone_mode=False, obj=settings, **extra)
-            sys.stdout.flush()
             sys.exit(result if isinstance(result, int) else 0)
-        except BrokenPipeError:
-            # The interpreter flushes stdout once more at its end: give it something that can be flushed.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            sys.exit(EXIT_BROKEN_PIPE)
-        except (KeyboardInterrupt, click.Abort):
+        except click.Abort:  # of a question
             sys.exit(EXIT_INTERRUPTED)
         except click.ClickException as error:
             context = getattr(error, "ctx", None)

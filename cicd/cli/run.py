@@ -77,8 +77,8 @@ def parse_params(texts: tuple[str, ...]) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise click.UsageError(f"-p {text}: expected KEY=VALUE")
+            click.get_current_context().fail(f"-p {text}: expected KEY=VALUE")
         if key in values:
-            raise click.UsageError(f"-p {key}: given twice")
+            click.get_current_context().fail(f"-p {key}: given twice")
         values[key] = value
     return values

@@ -48,8 +48,8 @@ from cicd.transport.base import Dialer, LinkState
 
 PATIENCE_S = 30.0
 """How long streams wait for a master that is away."""
-CONNECT_S = 5.0
-"""How long the first connection may take: a call need not wait its whole time for a master that is not there."""
+CONNECT_S = 3.0
+"""How long the first connection is tried for once a try has failed: a call need not wait its whole time for that."""
 CALL_S = 10.0
 """How long a call waits for its answer."""
 
@@ -69,7 +69,7 @@ class Client:
     Args:
         dialer: not yet started; closed with the client.
         address: for error texts.
-        connect_s: how long the first connection may take.
+        connect_s: how long the first connection is tried for once a try has failed.
         patience_s: how long streams wait for a master that is away.
         clock: gives boot time.
         on_close: called once, after the dialer was closed.
@@ -98,7 +98,7 @@ class Client:
         self._arrivals = 0
         self._away_s: float | None = self._clock.boot_s()
         self._was_connected = False
-        self._link = "no connection yet"
+        self._link = ""
         self._refused = False
         self._pending: _Pending | None = None
         self._streams: list[Stream] = []
@@ -329,8 +329,8 @@ class Client:
                 self._send(Request(id=state.id, call=state.position.rest()))
 
     def _is_hopeless(self) -> bool:
-        """Return whether there never was a connection, and the key is refused or the time for connecting is over."""
-        if self._was_connected or self._away_s is None:
+        """Return whether there never was a connection, and the key is refused or tries have failed for too long."""
+        if self._was_connected or self._away_s is None or not self._link:
             return False
         return self._refused or self._clock.boot_s() - self._away_s > self._connect_s
 
@@ -353,7 +353,8 @@ class Client:
         elif self.is_connected:
             text = f"the master at {self._address} has not answered for {waited_s or 0:g} s"
         else:
-            text = f"no master at {self._address} ({self._link}; waited {waited_s or 0:g} s): is it running?"
+            why = self._link or "no word from there"
+            text = f"no master at {self._address} ({why}; waited {waited_s or 0:g} s): is it running?"
         return UnavailableError(text, code="unreachable")
 
 

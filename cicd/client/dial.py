@@ -12,7 +12,7 @@ def connect(operator: Operator, *, connect_s: float = CONNECT_S, patience_s: flo
 
     Args:
         operator: address and keys.
-        connect_s: how long a first connection may take.
+        connect_s: how long the first connection is tried for once a try has failed.
         patience_s: how long streams wait for a master that is away.
 
     Raises:

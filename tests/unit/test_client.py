@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from client_peer import ADDRESS, Handler, Peer, connect, reply, streaming
 
 from cicd.client import (
     Client,
@@ -18,8 +19,6 @@ from cicd.client import (
     write_operator,
 )
 from cicd.client.stream_state import SILENCE_S
-from cicd.clock import SystemClock
-from cicd.codec import Codec
 from cicd.errors import (
     CicdError,
     ConflictError,
@@ -29,7 +28,6 @@ from cicd.errors import (
 )
 from cicd.messages.base import Digest, JobId, PipelineId, RunId, Wire
 from cicd.messages.client import (
-    FROM_CLIENT,
     STREAM_WINDOW,
     CreateToken,
     Credit,
@@ -55,65 +53,9 @@ from cicd.messages.client import (
 )
 from cicd.messages.run import JobRecord, JobState, RunRecord, RunState, Trigger
 from cicd.testing.waiting import wait_until
-from cicd.transport.base import Batch, PeerEvent, PeerId
 from cicd.transport.curve import new_keypair
-from cicd.transport.memory import MemoryHub
-from cicd.transport.policy import CLIENT_DOMAIN, KeyRing
 
-ADDRESS = "memory:client"
 ANSWER = StatusAnswer(version="1", operator="alice", started_s=0.0)
-Handler = Callable[[Wire], list[Wire]]
-
-
-class Peer:
-    """A master's client socket: answers by a handler, and can go away and come back."""
-
-    def __init__(self) -> None:
-        self.keys = new_keypair()
-        self.client_keys = new_keypair()
-        ring = KeyRing()
-        ring.add(CLIENT_DOMAIN, self.client_keys.public, "alice")
-        self.hub = MemoryHub(SystemClock(), ring)
-        self.seen: list[Wire] = []
-        self.handler: Handler = lambda _: []
-        self._codec = Codec(FROM_CLIENT)
-        self._listener = None
-        self.last: PeerId | None = None
-        self._lock = threading.Lock()
-
-    def up(self) -> None:
-        self._listener = self.hub.listener(ADDRESS, self.keys, CLIENT_DOMAIN)
-        self._listener.start(self._on_batch, self._on_peer, self._on_death)
-
-    def down(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-
-    def send(self, *messages: Wire) -> None:
-        for message in messages:
-            self._listener.send(self.last, Codec(()).encode(message))
-
-    def of(self, kind: type[Wire]) -> list[Wire]:
-        with self._lock:
-            return [message for message in self.seen if isinstance(message, kind)]
-
-    def requests(self) -> list[Request]:
-        return self.of(Request)
-
-    def _on_batch(self, batch: Batch) -> None:
-        for delivery in batch:
-            message = self._codec.decode(delivery.frame)
-            with self._lock:
-                self.seen.append(message)
-            self.last = delivery.peer
-            self.send(*self.handler(message))
-
-    def _on_peer(self, event: PeerEvent) -> None:
-        pass
-
-    def _on_death(self, error: BaseException) -> None:
-        raise error
 
 
 @pytest.fixture
@@ -121,32 +63,13 @@ def peer() -> Iterator[Peer]:
     peer = Peer()
     yield peer
     peer.down()
-    peer.hub.close()
+    peer.transport.close()
 
 
 @pytest.fixture
 def client(peer: Peer) -> Iterator[Client]:
     with connect(peer) as client:
         yield client
-
-
-def connect(peer: Peer, **settings: object) -> Client:
-    dialer = peer.hub.dialer(ADDRESS, peer.keys.public, peer.client_keys)
-    return Client(dialer, address=ADDRESS, **settings)
-
-
-def reply(answer: Wire) -> Handler:
-    return lambda message: [Reply(id=message.id, answer=answer)] if isinstance(message, Request) else []
-
-
-def streaming(*answers: Wire, end: bool = True) -> Handler:
-    def handle(message: Wire) -> list[Wire]:
-        if not isinstance(message, Request):
-            return []
-        items = [Item(id=message.id, seq=seq, answer=answer) for seq, answer in enumerate(answers, 1)]
-        return [*items, *([End(id=message.id)] if end else [])]
-
-    return handle
 
 
 # ---- calls ---------------------------------------------------------------------------------------------
