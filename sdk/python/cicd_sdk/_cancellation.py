@@ -42,6 +42,7 @@ class Cancellation:
         self._armed = False
         self._shields = 0
         self._groups: set[int] = set()
+        self._asked: set[int] = set()
 
     def listen(self, signum: int = KICK) -> None:
         """Raise `Cancelled` on this signal from now on. Main thread only."""
@@ -68,6 +69,7 @@ class Cancellation:
             self._deadline = time.monotonic() + grace_s
             self.flag.set()
             # Once: many programs take a second SIGTERM as "at once".
+            self._asked = set(self._groups)
             self.signal_groups(signal.SIGTERM)
         self.kick()
 
@@ -124,6 +126,10 @@ class Cancellation:
     def remove_group(self, group: int) -> None:
         """Forget a process group that has ended."""
         self._groups.discard(group)
+
+    def has_asked(self, group: int) -> bool:
+        """Tell whether a process group got its SIGTERM from `request`."""
+        return group in self._asked
 
     def signal_groups(self, signum: int) -> None:
         """Send a signal to every process group of the job."""

@@ -74,7 +74,8 @@ def run(
             raise CommandTimeoutError(argv, process.returncode, text, f"did not end within {timeout_s:g} s") from None
         except BaseException:
             # Most of what is left of the grace period: the job still has to tell its result.
-            _processes.end_group(process, min(cancellation.grace_left_s() * 0.8, _MAX_GRACE_S))
+            grace_s = min(cancellation.grace_left_s() * 0.8, _MAX_GRACE_S)
+            _processes.end_group(process, grace_s, ask=not cancellation.has_asked(process.pid))
             raise
         finally:
             cancellation.remove_group(process.pid)

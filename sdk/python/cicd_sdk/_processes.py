@@ -57,16 +57,17 @@ def kill_session(session: int) -> None:
         time.sleep(_POLL_S / 4)
 
 
-def end_group(process: subprocess.Popen[bytes], grace_s: float) -> None:
-    """End the process group that `process` leads: SIGTERM, `grace_s` seconds, SIGKILL; then reap the leader.
+def end_group(process: subprocess.Popen[bytes], grace_s: float, *, ask: bool = True) -> None:
+    """End the process group that `process` leads: SIGTERM (with `ask`), `grace_s` seconds, SIGKILL; then reap it.
 
     The leader is reaped last: until then its number, which is the group's, cannot go to somebody else.
     """
     group = process.pid
     if process.returncode is not None:
         return
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGTERM)
+    if ask:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
     while of_group(group) and time.monotonic() < deadline:
         time.sleep(_POLL_S)

@@ -136,6 +136,25 @@ def test_a_command_gets_one_sigterm_and_time_to_end(cancelled, tmp_path):
     assert (tmp_path / "terms").read_text() == "x\n"
 
 
+def test_a_command_in_another_thread_is_ended_too(cancelled):
+    body = """
+def work():
+    try:
+        ctx.run("sh", "-c", "touch $D/child; exec sleep 300", env={"D": ctx.params["dir"]})
+    except ci.CommandError as error:
+        ended.append(error)
+ended = []
+thread = threading.Thread(target=work)
+thread.start()
+try:
+    thread.join()
+finally:
+    thread.join()
+    note(ctx, "ended", ended[0])
+"""
+    assert cancelled(body, name="child").status == pb.STATUS_CANCELLED
+
+
 def test_a_job_that_waits_for_room_is_interrupted(start_plugin, tmp_path):
     """The client reads nothing, so every buffer is full."""
     plugin = start_plugin(
