@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from msgspec.structs import replace
 
 from cicd.actors.base import Actor, Inbox, Wake
 from cicd.actors.crash import Die
