@@ -44,9 +44,9 @@ def assign(book: Book, job: JobEntry, minion: MinionEntry) -> None:
 def started(book: Book, job: JobEntry, pid: int, started_s: float) -> None:
     """The current attempt runs. Again: nothing, and nothing for a job in doubt: only a result resolves it."""
     job.absent_boot_s = None
-    if job.record.state is not JobState.ASSIGNED or job.attempt is None:
+    if job.record.state is not JobState.ASSIGNED:
         return
-    job.attempt = replace(job.attempt, started_s=started_s, pid=pid)
+    job.attempt = replace(job.current, started_s=started_s, pid=pid)
     book.plan.attempts[job.record.id, job.record.attempt] = job.attempt
     job.record = replace(job.record, started_s=book.now.wall_s)
     move(book, job, JobEvent.START)
@@ -56,14 +56,9 @@ def finished(book: Book, job: JobEntry, result: Result) -> None:
     """The current attempt has ended with this result."""
     if result.status is Status.LOST and job.record.state not in HELD:
         return  # in doubt already, and this resolves nothing
-    if job.attempt is not None:
-        job.attempt = replace(
-            job.attempt,
-            result=result,
-            started_s=result.started_s or job.attempt.started_s,
-            finished_s=book.now.wall_s,
-        )
-        book.plan.attempts[job.record.id, job.record.attempt] = job.attempt
+    told_s = result.started_s or job.current.started_s
+    job.attempt = replace(job.current, result=result, started_s=told_s, finished_s=book.now.wall_s)
+    book.plan.attempts[job.record.id, job.record.attempt] = job.attempt
     if result.status is Status.LOST:
         lose(book, job, result.message or "the attempt was lost")
         return
@@ -111,9 +106,9 @@ def lose(book: Book, job: JobEntry, why: str, *, counts: bool = True) -> None:
 
 
 def _end_attempt(book: Book, job: JobEntry, why: str) -> None:
-    if job.attempt is not None and job.attempt.result is None:
+    if job.current.result is None:
         job.attempt = replace(
-            job.attempt,
+            job.current,
             finished_s=book.now.wall_s,
             result=Result(status=Status.LOST, message=why, failure_kind=FailureKind.INFRASTRUCTURE),
         )

@@ -6,6 +6,7 @@ must hold of all this together is in `invariants`.
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import cast
 
 from cicd.core import graph
 from cicd.core.events import Now
@@ -44,6 +45,11 @@ class JobEntry:
     run_due_boot_s: float = 0.0
     cancel_due_boot_s: float = 0.0
     absent_boot_s: float | None = None
+
+    @property
+    def current(self) -> AttemptRecord:
+        """The current attempt of a job that has one."""
+        return cast("AttemptRecord", self.attempt)
 
 
 @dataclass(slots=True)

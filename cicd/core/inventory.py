@@ -55,7 +55,7 @@ def _held(book: Book, minion: MinionEntry) -> list[JobEntry]:
 
 
 def _of_older_session(minion: MinionEntry, job: JobEntry) -> bool:
-    return job.attempt is not None and job.attempt.session < minion.record.session
+    return job.current.session < minion.record.session
 
 
 def _absent(book: Book, minion: MinionEntry, job: JobEntry) -> None:

@@ -13,9 +13,7 @@ _RESEND_LIMIT_S = 30.0
 
 def send_run(book: Book, job: JobEntry) -> None:
     """Send the current attempt of a job that is held to its minion (again)."""
-    run, record, attempt = job.run, job.record, job.attempt
-    if record.minion is None or attempt is None:
-        return
+    run, record, attempt = job.run, job.record, job.current
     message = RunJob(
         session=attempt.session,
         run=run.record.id,
@@ -36,7 +34,7 @@ def send_run(book: Book, job: JobEntry) -> None:
         ref=run.record.ref,
         commit=run.record.commit,
     )
-    book.plan.effects.append(Send(record.minion, message))
+    book.plan.effects.append(Send(attempt.minion, message))
     # Twice as long each time: a minion that fetches a large plugin does not know the attempt yet either.
     waited_s = min(book.now.boot_s - job.assigned_boot_s, _RESEND_LIMIT_S)
     job.run_due_boot_s = book.now.boot_s + max(waited_s, book.settings.resend_s)
@@ -50,15 +48,13 @@ def _needs(job: JobEntry) -> tuple[Need, ...]:
 
 def send_cancel(book: Book, job: JobEntry) -> None:
     """Ask the minion that holds a job to stop it."""
-    record = job.record
-    if record.minion is None:
-        return
+    attempt = job.current
     message = CancelJob(
-        session=book.minions[record.minion].record.session,
-        job=record.id,
-        attempt=record.attempt,
+        session=book.minions[attempt.minion].record.session,
+        job=attempt.job,
+        attempt=attempt.attempt,
         grace_s=book.settings.cancel_grace_s,
         reason=f"cancelled by {job.run.record.cancel_by}",
     )
-    book.plan.effects.append(Send(record.minion, message))
+    book.plan.effects.append(Send(attempt.minion, message))
     job.cancel_due_boot_s = book.now.boot_s + book.settings.resend_s
