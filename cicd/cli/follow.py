@@ -1,6 +1,6 @@
 """Follows a run: its changes and the logs of its jobs, in the order in which they arrive, until all has been said.
 
-A job's log is followed from the moment its attempt runs; an attempt that was lost and the next one are two logs. After
+A job's log is followed from the moment it has an attempt; an attempt that was lost and the next one are two logs. After
 the run has ended, logs that still arrive are waited for, as long as something moves.
 """
 
@@ -15,12 +15,11 @@ from cicd.client import Client, Stream
 from cicd.clock import Clock
 from cicd.errors import NotFoundError
 from cicd.messages.client import Answer, FollowRun, JobView, LogEndInfo, LogText, ReadLog, RunAnswer
-from cicd.messages.run import JobState, RunRecord
+from cicd.messages.run import RunRecord
 
 LOGS_S = 10.0
 """How long logs are waited for after the run's end while nothing arrives."""
 _TICK_S = 0.25
-_BEFORE_LOGS = frozenset({JobState.WAITING, JobState.QUEUED, JobState.ASSIGNED})
 
 
 @dataclass(slots=True)
@@ -110,7 +109,7 @@ class RunFollower:
             self._display.job(view)
             job = view.job
             key = (job.index, job.attempt)
-            if job.attempt and job.state not in _BEFORE_LOGS and key not in self._seen:
+            if job.attempt and key not in self._seen:
                 self._seen.add(key)
                 call = ReadLog(run=answer.run.id, job=job.name, attempt=job.attempt, follow=True)
                 self._logs[self._client.stream(call)] = _Log(job.name, job.attempt)

@@ -68,7 +68,7 @@ def test_what_the_session_keeps_inside_the_folder_is_none_of_it(folder):
 
 def test_the_environment_and_configuration_of_git_change_nothing(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_DIR", "/absent")
-    monkeypatch.setenv("GIT_INDEX_FILE", "/absent")
+    monkeypatch.setenv("GIT_INDEX_FILE", "/absent/index")
     monkeypatch.setenv("HOME", "/absent")
     assert Snapshots(folder, tmp_path / "s.git").take()
 

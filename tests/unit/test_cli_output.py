@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cli_peer import CliPeer, cli_peer
 from client_peer import reply, streaming
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_records import (
     START_S,
@@ -121,6 +121,7 @@ def test_control_characters_are_shown_as_blanks():
 # ---- lines of logs -------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.binary(max_size=12).map(lambda data: data.replace(b"\x01", b"\n")), max_size=12))
 def test_however_a_log_is_cut_its_lines_are_the_same(pieces):
     lines = LogLines()

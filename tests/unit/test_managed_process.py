@@ -40,7 +40,8 @@ def exists(pid: int) -> bool:
 
 def test_it_is_the_program_itself_and_no_helper_in_between(sleeper):
     pid = sleeper.start()
-    wait_until(lambda: b"time.sleep" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    wait_until(lambda: "up" in sleeper.tail())
+    assert b"tether" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     assert sleeper.pid == pid
     assert sleeper.start() == pid
     assert os.getsid(pid) == pid
@@ -99,14 +100,14 @@ import sys, time
 from pathlib import Path
 sys.path[:0] = {sys.path!r}
 from cicd.testing.managed_process import ManagedProcess
-child = ManagedProcess("c", [sys.executable, "-c", "import time; time.sleep(600)"],
+child = ManagedProcess("c", [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"],
     log=Path({str(tmp_path)!r}) / "c.log", folder=Path("/"), env={{}})
 print(child.start(), flush=True)
 time.sleep(600)
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         child = int(parent.stdout.readline())
-        wait_until(lambda: b"time.sleep" in Path(f"/proc/{child}/cmdline").read_bytes())
+        wait_until(lambda: (tmp_path / "c.log").read_text() == "up\n")
         parent.kill()
         parent.wait()
     wait_until(lambda: not exists(child))
