@@ -33,7 +33,8 @@ from cicd.plugins.attempt_log import AttemptLog
 from cicd.plugins.attempt_result import Verdict, result_of
 from cicd.plugins.channel import PluginChannel
 from cicd.plugins.handshake import HandshakeReader, PluginError, socket_in
-from cicd.plugins.host import CALL_ERRORS, explain
+from cicd.plugins.host import CALL_ERRORS, explain, wait_done
+from cicd.plugins.leftovers import insist
 from cicd.plugins.output_pipe import OutputPipe
 from cicd.plugins.pb import pipeline_pb2 as pb
 from cicd.plugins.pb.goplugin import GRPCControllerStub
@@ -53,6 +54,7 @@ _PREPARED_S = 600.0
 _SHUTDOWN_S = 1.0
 _TERM_S = 1.0
 _RESULT_AFTER_EXIT_S = 1.0
+_INSIST_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -217,11 +219,11 @@ class Attempt:
         artifact = Path(self._start.plugin_dir)
         settings = self._place.settings(self._start, self._env)
         self._place.socket_dir.mkdir(mode=0o700)
-        for _ in range(2):
+        for again in (False, True):
             if self._killed.is_set():
                 raise _OverError
             tree = self._tree = self._means.zygotes.fork(
-                artifact, settings | {"deadline": self._deadline_boot_s}, pipe.write_fd
+                artifact, settings | {"deadline": self._deadline_boot_s}, pipe.write_fd, fresh=again
             )
             await self._first(tree.pids, None)
             if self._killed.is_set():
@@ -307,7 +309,10 @@ class Attempt:
                 await self._first(tree.exited, _TERM_S)
         if not tree.exited.done():
             tree.kill()
-        exited = await tree.exited
+        while not await wait_done(tree.exited, _INSIST_S):
+            log.warning("attempt.insisting", **self._names(), reaper=self.reaper)
+            insist(self.reaper)
+        exited = tree.exited.result()
         if self._channel is not None:
             self._channel.close()
         for call in self._calls:

@@ -65,6 +65,14 @@ def end_marked(minion: str, timeout_s: float) -> int:
     return len(seen)
 
 
+def insist(reaper: int) -> None:
+    """Help a reaper that does not end its tree: it may have been stopped, by its own job even."""
+    if reaper:
+        with contextlib.suppress(OSError):
+            os.kill(reaper, signal.SIGCONT)
+        tree.kill_below(reaper)
+
+
 def _kill(pid: int) -> int:
     """Kill a process unless it is a reaper, which has to end its tree itself; return a pidfd of it or -1."""
     try:
@@ -74,7 +82,10 @@ def _kill(pid: int) -> int:
     with contextlib.suppress(OSError):
         is_reaper = name_of(pid) == REAPER_NAME
         # A stopped reaper hears nothing; it is not killed, since only it inherits what its tree leaves behind.
-        signal.pidfd_send_signal(descriptor, signal.SIGCONT if is_reaper else signal.SIGKILL)
+        if is_reaper:
+            insist(pid)
+        else:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
     return descriptor
 
 

@@ -147,12 +147,20 @@ class ZygotePool:
         """Process ids of all zygotes that have not been reaped."""
         return set(self._processes)
 
-    def fork(self, artifact_dir: Path, settings: dict[str, Any], output_fd: int) -> Supervised:
+    def fork(self, artifact_dir: Path, settings: dict[str, Any], output_fd: int, *, fresh: bool = False) -> Supervised:
         """Start an attempt's processes in the zygote of its plugin, which is started if need be.
+
+        Args:
+            artifact_dir: the plugin.
+            settings: see `Zygote.fork`.
+            output_fd: the same.
+            fresh: whether to start a new zygote: the one that is there did not take the request.
 
         Raises:
             OSError: no process can be started.
         """
+        if fresh:
+            self._drop(artifact_dir)
         zygote = self._live.get(artifact_dir)
         if zygote is None:
             zygote = self._start(artifact_dir)
@@ -191,7 +199,8 @@ class ZygotePool:
             zygote.kill()
 
     def _drop(self, artifact_dir: Path) -> None:
-        self._idle.pop(artifact_dir, None)
+        if handle := self._idle.pop(artifact_dir, None):
+            handle.cancel()
         if zygote := self._live.pop(artifact_dir, None):
             zygote.drop()
 

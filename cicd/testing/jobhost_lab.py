@@ -135,6 +135,11 @@ class JobhostLab:
         names = {pid: name_of(pid) for pid in marked(minion)}
         return [f"{pid} {name}" for pid, name in names.items() if name not in ("cicd-zygote", "cicd-done", "")]
 
+    def pid_of(self, name: str) -> int:
+        """Return the process of this name that runs for the minion."""
+        minion = (self.data / "minion_id").read_text().strip()
+        return next(pid for pid in marked(minion) if name_of(pid) == name)
+
     def stop(self) -> int:
         """End the jobhost as a service manager does; return its exit code."""
         self.process.terminate()

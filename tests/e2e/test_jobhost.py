@@ -1,5 +1,7 @@
 """The jobhost as a real process, with real plugins; the test speaks for the agent."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -174,6 +176,16 @@ def test_cancel_ends_what_does_not_want_to_end(lab):
     assert lab.alive() == []
 
 
+def test_a_job_that_stops_its_own_reaper_is_ended_all_the_same(lab):
+    lab.start()
+    job = lab.begin("stubborn")
+    lab.wait_for_output("dug in")
+    os.kill(lab.pid_of("cicd-reaper"), signal.SIGSTOP)
+    lab.talk.send(Cancel(job=job, attempt=1, grace_s=0))
+    assert lab.finished().status is Status.CANCELLED
+    assert lab.alive() == []
+
+
 def test_cancel_before_the_start_runs_nothing(lab):
     lab.start()
     lab.talk.send(Cancel(job=JobId("01run-0"), attempt=1, grace_s=1, reason="early"))
@@ -208,7 +220,8 @@ def test_a_start_is_deduplicated(lab):
     lab.talk.send(ResultAcked(job=JobId("01run-0"), attempt=1))
     lab.begin("waits")
     lab.run("first", 1)
-    assert sum(isinstance(message, Finished) and message.job == "01run-0" for message in lab.talk.heard) == 2
+    told = [type(message) for message in lab.talk.heard if getattr(message, "job", "") == "01run-0"]
+    assert (told.count(Started), told.count(Finished)) == (2, 2)
 
 
 def test_starts_without_a_valid_lease_are_dropped(lab):

@@ -19,7 +19,7 @@ from cicd.messages.jobhost import (
 )
 from cicd.messages.minion import EntryState
 from cicd.messages.run import Status
-from cicd.plugins.leftovers import marked, name_of
+from cicd.plugins.leftovers import marked
 from cicd.testing.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -102,8 +102,7 @@ def test_a_restart_waits_for_processes_that_hold_on(lab):
     lab.start()
     lab.begin("stubborn")
     lab.wait_for_output("dug in")
-    reaper = next(int(line.split()[0]) for line in lab.alive() if line.endswith("cicd-reaper"))
-    os.kill(reaper, signal.SIGSTOP)
+    os.kill(lab.pid_of("cicd-reaper"), signal.SIGSTOP)
     lab.process.kill()
     lab.process.wait()
     assert len(lab.alive()) > 5
@@ -129,6 +128,7 @@ def test_a_lease_that_is_not_extended_ends_the_jobs(lab):
     lab.start()
     lab.begin("waits")
     lab.wait_for_output("waiting")
+    os.kill(lab.pid_of("cicd-reaper"), signal.SIGSTOP)  # it would do the same
     lab.shorten_lease(0.3)
     assert "lease" in lab.finished().message
     assert lab.alive() == []
@@ -151,8 +151,7 @@ def test_a_killed_reaper_leaves_nothing_behind(lab):
     lab.start()
     lab.begin("stubborn")
     lab.wait_for_output("dug in")
-    reaper = next(int(line.split()[0]) for line in lab.alive() if line.endswith("cicd-reaper"))
-    os.kill(reaper, signal.SIGKILL)
+    os.kill(lab.pid_of("cicd-reaper"), signal.SIGKILL)
     assert lab.finished().status is Status.LOST
     assert lab.alive() == []
 
@@ -162,9 +161,7 @@ def test_a_killed_zygote_costs_nothing_but_warmth(lab):
     lab.start()
     lab.begin("ticks", params={"who": str(stop)})
     lab.wait_for_output("tick 2\n")
-    minion = (lab.data / "minion_id").read_text().strip()
-    zygote = next(pid for pid in marked(minion) if name_of(pid) == "cicd-zygote")
-    os.kill(zygote, signal.SIGKILL)
+    os.kill(lab.pid_of("cicd-zygote"), signal.SIGKILL)
     result, _log = lab.run("first", 1)
     assert result.status is Status.SUCCEEDED
     stop.touch()
