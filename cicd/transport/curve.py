@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import stat
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -102,10 +103,10 @@ def save_key_file(path: Path, keys: KeyPair, extra: Mapping[str, str] | None = N
     values = {"public": keys.public, "secret": keys.secret, **(extra or {})}
     lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items()]
     text = "# A cicd key. Whoever can read this file can pose as its owner.\n" + "".join(lines)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        partial.unlink(missing_ok=True)
-        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        # Exclusive, with mode 0600 and a name of its own.
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        partial = Path(name)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)

@@ -1,0 +1,132 @@
+"""The authenticator: answers its protocol, denies by default, survives what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import zmq
+from zmq.utils import z85
+
+from cicd.errors import CicdError
+from cicd.testing.waiting import wait_until
+from cicd.transport.curve import new_keypair
+from cicd.transport.policy import KeyRing
+from cicd.transport.zap import ZapHandler
+
+KEYS = new_keypair()
+RAW: bytes = z85.decode(KEYS.public.encode())
+GOOD = (b"1.0", b"7", b"d", b"127.0.0.1", b"", b"CURVE", RAW)
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    yield context
+    context.destroy(linger=0)
+
+
+def ring() -> KeyRing:
+    keys = KeyRing()
+    keys.add("d", KEYS.public, "jürgen")
+    return keys
+
+
+def ask(context: zmq.Context[zmq.Socket[bytes]], *question: bytes) -> list[bytes]:
+    with context.socket(zmq.REQ) as asking:
+        asking.linger = 0
+        asking.connect("inproc://zeromq.zap.01")
+        asking.send_multipart(question)
+        assert asking.poll(10_000)
+        return asking.recv_multipart()
+
+
+def test_a_known_key_gets_its_user(context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    handler = ZapHandler(context, ring())
+    assert ask(context, *GOOD) == [b"1.0", b"7", b"200", b"OK", "jürgen".encode(), b""]
+    assert (handler.allowed["d"], handler.denied["d"]) == (1, 0)
+    handler.close()
+
+
+def test_without_a_policy_all_are_denied(context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    handler = ZapHandler(context)
+    assert ask(context, *GOOD)[2] == b"400"
+    assert handler.denied["d"] == 1
+    handler.close()
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        (b"",),
+        (b"1.0",),
+        (b"1.0", b"7"),
+        GOOD[:-1],
+        (*GOOD, b"more"),
+        (b"2.0", *GOOD[1:]),
+        (*GOOD[:2], b"other", *GOOD[3:]),
+        (*GOOD[:2], b"\xff\xfe", *GOOD[3:]),
+        (*GOOD[:5], b"NULL"),
+        (*GOOD[:5], b"NULL", RAW),
+        (*GOOD[:5], b"PLAIN", b"user", b"password"),
+        (*GOOD[:6], RAW[:31]),
+        (*GOOD[:6], RAW + b"x"),
+        (*GOOD[:6], KEYS.public.encode()),
+        (*GOOD[:6], b""),
+    ],
+)
+def test_a_question_that_is_malformed_or_of_another_kind_is_denied(
+    context: zmq.Context[zmq.Socket[bytes]], question: tuple[bytes, ...]
+) -> None:
+    handler = ZapHandler(context, ring())
+    answer = ask(context, *question)
+    assert len(answer) == 6
+    assert (answer[1], answer[2], answer[4]) == (question[1] if len(question) > 1 else b"", b"400", b"")
+    assert ask(context, *GOOD)[2] == b"200", "it does not live on"
+    handler.close()
+
+
+@pytest.mark.parametrize("given", ["", None, 7, object()])
+def test_what_is_no_user_is_denied(context: zmq.Context[zmq.Socket[bytes]], given: object) -> None:
+    handler = ZapHandler(context, lambda _domain, _key: given)  # type: ignore[arg-type, return-value]
+    assert ask(context, *GOOD)[2] == b"400"
+    handler.policy = ring()
+    assert ask(context, *GOOD)[2] == b"200"
+    handler.close()
+
+
+def test_a_policy_that_raises_is_counted(context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    handler = ZapHandler(context, lambda _domain, key: {"no": "such"}[key])
+    assert ask(context, *GOOD)[2] == b"400"
+    assert (handler.policy_errors, handler.denied["d"]) == (1, 1)
+    handler.close()
+
+
+def test_a_context_has_one_authenticator(context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    handler = ZapHandler(context, ring())
+    with pytest.raises(CicdError, match="cannot answer handshakes"):
+        ZapHandler(context, ring())
+    handler.close()
+    handler.close()
+    again = ZapHandler(context, ring())
+    assert ask(context, *GOOD)[2] == b"200"
+    again.close()
+
+
+def test_its_death_is_told(context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    class Fatal(BaseException):
+        pass
+
+    def dies(domain: str, client_public: str) -> str | None:
+        raise Fatal
+
+    deaths: list[BaseException] = []
+    handler = ZapHandler(context, dies, deaths.append)
+    with context.socket(zmq.REQ) as asking:
+        asking.linger = 0
+        asking.connect("inproc://zeromq.zap.01")
+        asking.send_multipart(GOOD)
+        wait_until(lambda: deaths)
+        assert not asking.poll(0)
+    assert isinstance(deaths[0], Fatal)
+    handler.close()
