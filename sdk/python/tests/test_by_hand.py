@@ -157,6 +157,7 @@ def test_the_traceback_is_the_users(by_hand):
         ("ctx.run('no-such-program')", 1, "no-such-program was not found"),
         ("ctx.run('pwd', cwd='nope')", 1, "there is no such folder"),
         ("ctx.run('sleep', '60', timeout=0.2)", 1, "sleep 60 did not end within 0.2 s"),
+        ("ctx.run('sh', '-c', \"trap '' TERM; sleep 60; sleep 60\", timeout=0.2)", 1, "did not end within 0.2 s"),
         ("ctx.run('sh', '-c', 'kill -9 $$')", 1, "was killed by SIGKILL"),
     ],
 )
@@ -226,6 +227,20 @@ def test_what_a_job_leaves_running_is_killed(by_hand, tmp_path, alive):
     assert done.returncode == 0
     for name in ("child", "far"):
         assert not alive(int((tmp_path / name).read_text()))
+
+
+def test_what_a_job_leaves_running_is_gone_before_the_next_begins(by_hand):
+    done = by_hand("""
+    import pathlib
+    pipeline = ci.Pipeline("x")
+    @pipeline.job
+    def a(ctx):
+        ctx.run("sh", "-c", "sleep 300 & echo $! > child", cwd=ctx.workspace)
+    @pipeline.job(needs=[a])
+    def b():
+        print(pathlib.Path(f"/proc/{pathlib.Path('child').read_text().strip()}/fd").exists())
+    """)
+    assert lines(done, "b") == ["False", "ok"]
 
 
 INTERRUPTED = """

@@ -117,6 +117,13 @@ def test_without_a_fence_nothing_is_marked(start_plugin):
     assert plugin.output().decode().endswith("a title:\ntwo\nlines files=3\nwarning: careful\n")
 
 
+def test_a_line_without_an_end_comes_before_the_fence(start_plugin):
+    plugin = start_plugin(job_of("print('tail', end='')"))
+    plugin.result(job="a", fence="X")
+    plugin.shut_down()
+    assert plugin.output() == b"tail\x1eXF\n"
+
+
 def test_two_pipes_get_a_fence_each(start_plugin):
     plugin = start_plugin(WEB, stderr=subprocess.PIPE)
     plugin.result(job="test", fence="X")
