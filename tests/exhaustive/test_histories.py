@@ -41,12 +41,11 @@ class Small(World):
             self.connect(name)
         self.settle()
 
-    def settle(self) -> None:
-        """Deliver everything; what goes to or comes from a minion that is cut off is lost."""
-        while self.to_master or self.to_minions:
-            self.to_master = [letter for letter in self.to_master if letter.minion not in self.cut_off]
-            self.to_minions = [letter for letter in self.to_minions if letter.minion not in self.cut_off]
-            self.deliver_next()
+    def deliver_next(self) -> bool:
+        """Lose what goes to or comes from a minion that is cut off, then deliver."""
+        self.to_master = [letter for letter in self.to_master if letter.minion not in self.cut_off]
+        self.to_minions = [letter for letter in self.to_minions if letter.minion not in self.cut_off]
+        return super().deliver_next()
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass with a heartbeat every three seconds, and one at the end."""

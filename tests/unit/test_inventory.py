@@ -62,11 +62,13 @@ class Bench:
         self.world.cluster.validate()
         return plan
 
-    def wait(self, seconds: float, *inventory: Entry) -> None:
+    def wait(self, seconds: float, *inventory: Entry) -> list[Plan]:
         """Time passes with a beat each second."""
+        plans = []
         for _ in range(round(seconds)):
             self.world.advance(1.0)
-            self.beat(*inventory)
+            plans.append(self.beat(*inventory))
+        return plans
 
     def cancel(self) -> None:
         self.world.handle(RunCancelRequested(run=self.job.run, by="ann"))
@@ -275,7 +277,8 @@ def test_running_and_absent_from_its_own_session_is_lost_after_a_lease_and_margi
     bench = Bench(started=True)
     bench.wait(5)
     bench.wait(1, bench.entry("running"))
-    bench.wait(13)
+    plans = bench.wait(13)
+    assert not any(sent(plan, RunJob) for plan in plans), "to send it again might run it twice"
     started = JobStarted(session=1, job=bench.id, attempt=1, pid=1, started_s=1.0)
     bench.world.handle(MinionStartedJob(minion=A, started=started))
     bench.wait(13)

@@ -34,10 +34,11 @@ from cicd.messages.minion import Beat, Goodbye, Hello, JobFinished, JobStarted
 from cicd.messages.pipeline import JobSpec, PipelineSpec, PluginRecord
 from cicd.messages.run import JobRecord, RunRecord, Status, Trigger
 from cicd.testing.model.minion import ModelMinion
-from cicd.testing.model.promises import Promises
+from cicd.testing.model.promises import BrokenPromiseError, Promises
 from cicd.testing.model.store import ModelStore
 
 _WALL_S = 1_767_600_000.0
+_ENOUGH_LETTERS = 20_000
 
 
 @dataclass(frozen=True)
@@ -279,13 +280,22 @@ class World:
         self.say(letter.minion, self.minions[letter.minion].hear(letter.message))
 
     def settle(self) -> None:
-        """Deliver everything in order until nothing is under way."""
-        while self.to_master or self.to_minions:
-            self.deliver_next()
+        """Deliver everything in order until nothing is under way.
 
-    def deliver_next(self) -> None:
-        """Deliver the oldest message to a minion; if there is none, the oldest to the master, if there is one."""
+        Raises:
+            BrokenPromiseError: they answer each other for ever.
+        """
+        for _ in range(_ENOUGH_LETTERS):
+            if not self.deliver_next():
+                return
+        raise BrokenPromiseError(f"no end of messages: {self.to_master} {self.to_minions}")
+
+    def deliver_next(self) -> bool:
+        """Deliver the oldest message to a minion, or else the oldest to the master; return whether there was one."""
         if self.to_minions:
             self.deliver_to_minion(self.to_minions.pop(0))
         elif self.to_master:
             self.deliver_to_master(self.to_master.pop(0))
+        else:
+            return False
+        return True
