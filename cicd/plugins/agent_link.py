@@ -122,7 +122,11 @@ class AgentLink:
     async def run(self) -> int:
         """Keep an agent running until `stop`, or until one gives up; return that one's exit code, else 0."""
         while not self._stopping.is_set():
-            code = await self._run_once()
+            try:
+                code = await self._run_once()
+            except OSError as error:
+                log.exception("agent.not_started", error=str(error))
+                code = -1
             if self._stopping.is_set():
                 break
             if code == GIVES_UP:

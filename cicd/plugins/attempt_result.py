@@ -10,6 +10,8 @@ import msgspec
 from cicd.messages.run import FailureKind, Result, Status, Usage
 from cicd.plugins.supervised import Exit
 
+_TEXT_LIMIT = 2000
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -47,6 +49,20 @@ def result_of(own: Result | None, exited: Exit, verdict: Verdict | None) -> Resu
     if own is None and exited.code is not None:
         exit_code = exited.code
     return msgspec.structs.replace(result, usage=usage, exit_code=exit_code, signal=0 if own else exited.signal)
+
+
+def expired(result: Result) -> Result:
+    """Return what a result is worth when the lease was over before it could be noted (rule R5)."""
+    if result.status is Status.LOST:
+        return result
+    said = f"{result.status}: {result.message}" if result.message else str(result.status)
+    return msgspec.structs.replace(
+        result,
+        status=Status.LOST,
+        message=f"the lease ran out before the result was noted ({said})"[:_TEXT_LIMIT],
+        failure_kind=FailureKind.INFRASTRUCTURE,
+        outputs={},
+    )
 
 
 def _decide(own: Result | None, exited: Exit, verdict: Verdict | None) -> Result:

@@ -21,7 +21,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from cicd.clock import Clock
@@ -42,10 +41,10 @@ from cicd.messages.jobhost import (
     Started,
     Stopping,
 )
-from cicd.messages.run import FailureKind, Status
+from cicd.messages.run import Status
 from cicd.plugins.agent_link import AgentLink
 from cicd.plugins.attempt import Attempt, Means
-from cicd.plugins.attempt_result import Verdict, lost
+from cicd.plugins.attempt_result import Verdict, expired, lost
 from cicd.plugins.child import kernel
 from cicd.plugins.data_folder import DataFolder
 from cicd.plugins.family import Family
@@ -67,6 +66,8 @@ _JOURNAL_RETRY_S = 1.0
 _AGENT_STOP_S = 2.0
 _LEFTOVERS_S = 30.0
 _MOST_PER_SLOT = 4
+_HELLO_LOGS = 1000
+"""Logs that one message to an agent names; the rest, all of them closed, is told one by one."""
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -159,16 +160,17 @@ class JobHost:
     def _greet(self) -> None:
         """Tell a new agent everything."""
         entries, left_out = self._ledger.entries()
+        logs = self._ledger.logs()
         self._agent.send(
             HostHello(
                 version=LOCAL_VERSION,
                 session=self._lease.session,
                 entries=entries,
-                logs=self._ledger.logs(),
+                logs=logs[:_HELLO_LOGS],
                 deadline_boot_s=self._lease.deadline_boot_s,
             )
         )
-        for key in left_out:
+        for key in (*left_out, *((state.job, state.attempt) for state in logs[_HELLO_LOGS:])):
             self._tell_end(key)
 
     def _hear(self, message: Wire) -> None:
@@ -276,13 +278,8 @@ class JobHost:
         result, state = await attempt.run()
         if result.status is Status.LOST:
             await self._family.end_all_strays()
-        if not self._lease.valid and result.status is not Status.LOST and not self._stopping.is_set():
-            result = msgspec.structs.replace(
-                result,
-                status=Status.LOST,
-                message=f"the lease ran out before the result was noted ({result.status}: {result.message})"[:2000],
-                failure_kind=FailureKind.INFRASTRUCTURE,
-            )
+        if not self._lease.valid:
+            result = expired(result)
         while True:
             try:
                 self._ledger.end(key, result, state)

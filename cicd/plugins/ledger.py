@@ -78,8 +78,8 @@ class Ledger:
         return fit_entries(self._journal.entries())
 
     def logs(self) -> tuple[LogState, ...]:
-        """Return all logs, open ones too."""
-        return (*self._closed.values(), *(file.state() for file in self._open.values()))
+        """Return all logs, open ones first: of those there are few."""
+        return (*(file.state() for file in self._open.values()), *self._closed.values())
 
     def log_of(self, key: Key) -> SpoolFile | None:
         """Return the log of an attempt that runs."""

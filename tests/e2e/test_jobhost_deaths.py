@@ -234,3 +234,26 @@ def test_a_torn_journal_is_read_up_to_the_tear(lab):
     lab.start()
     assert lab.talk.hello.entries[0].result == result
     assert "journal.torn" in lab.stderr
+
+
+def test_any_number_of_logs_can_be_told(lab):
+    spool = lab.data / "spool"
+    spool.mkdir(parents=True)
+    for number in range(1005):
+        (spool / f"old-{number}.1.log").write_text("x\n")
+    lab.start()
+    told = {log.job for log in lab.talk.hello.logs}
+    while len(told) < 1005:
+        told.add(lab.talk.wait_for(LogClosed).job)
+
+
+def test_an_agent_that_cannot_be_started_is_tried_again(lab):
+    config = lab.folder / "minion.toml"
+    config.write_text(
+        f'[minion]\nname = "m"\ndata_dir = "{lab.data}"\n[master]\ntoken = "t"\n'
+        '[agent]\ncommand = ["/no/such/program"]\nrestart_delay_s = 0.01\n'
+    )
+    lab.spawn(config, {})
+    wait_until(lambda: lab.stderr.count("agent.not_started") > 2, 20)
+    lab.process.terminate()
+    assert lab.process.wait(10) == 0
