@@ -86,8 +86,8 @@ class IllegalTransitionError(CicdError):
 
 
 _BY_CODE: dict[str, type[CicdError]] = {
-    kind.code: kind for kind in (CicdError, UserError, NotFoundError, ConflictError, RefusedError, ProtocolError,
-    UnavailableError)
+    kind.code: kind
+    for kind in (CicdError, UserError, NotFoundError, ConflictError, RefusedError, ProtocolError, UnavailableError)
 }
 
 
