@@ -5,6 +5,7 @@ The machine is noisy: compare the ratios, and figures of one run only.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bench.figures import Figure, emit
 
 def main() -> None:
     """Measure everything; about two minutes at most."""
+    _machine("begin")
     raw_trip = limits.raw_round_trip(3000)
     our_trip = limits.our_round_trip(3000)
     raw_one, our_one = limits.raw_commit(500, 1), limits.our_commit(500, 1)
@@ -23,6 +25,7 @@ def main() -> None:
         latency = jobs.latency(client, count=300, limit_s=20)
         jobs.one_run(client, 1000)
         jobs.many_runs(client, 200, 5, limit_s=60)
+    _machine("end")
     # What no design can do without: there and back between client and master and between master and minion, the run
     # and its result made durable, and a process.
     floor_ms = 2 * _p50(raw_trip) + 2 * _p50(raw_one) + _p50(fork)
@@ -34,6 +37,11 @@ def main() -> None:
         noop_job_floor_ms=floor_ms,
         noop_job_to_floor=_p50(latency) / floor_ms,
     )
+
+
+def _machine(when: str) -> None:
+    # Limits are measured before the jobs: where the load differs between the two, the ratios between them mean little.
+    emit("machine", when=when, processors=os.cpu_count(), load_1min=os.getloadavg()[0])
 
 
 def _p50(figure: Figure) -> float:
