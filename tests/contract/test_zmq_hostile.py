@@ -60,6 +60,23 @@ def extra(server: Server, name: str) -> int:
     return server.listener.counters.extra.get(name, 0)
 
 
+def test_what_was_closed_holds_no_descriptor_of_any_kind() -> None:
+    def use_and_close() -> int:
+        bench = ZmqBench()
+        server = bench.serve(lambda frame: frame)
+        client = bench.join(server)
+        client.dialer.send(b"hello")
+        client.wait_frames(1)
+        during = psutil.Process().num_fds()
+        bench.close()
+        return during
+
+    use_and_close()
+    before = psutil.Process().num_fds()
+    assert use_and_close() > before
+    assert psutil.Process().num_fds() == before
+
+
 def test_every_option_of_a_listener_is_set(bench: ZmqBench) -> None:
     router = bench.serve().listener._socket  # type: ignore[attr-defined]
     limit = FRAME_LIMIT_BYTES + CURVE_OVERHEAD_BYTES
@@ -324,3 +341,32 @@ def test_a_connection_that_takes_over_a_descriptor_is_not_taken_for_the_old_one(
     stays.dialer.send(b"yes")
     assert stays.wait_frames(2)[-1] == b"yes"
     assert stays.states == [LinkState.CONNECTED]
+
+
+def test_a_first_frame_that_is_read_before_the_news_of_its_connection(bench: ZmqBench) -> None:
+    server = bench.serve()
+    monitor = server.listener._monitor  # type: ignore[attr-defined]
+    entered, go = threading.Event(), threading.Event()
+
+    def hold(_: bytes) -> None:
+        entered.set()
+        go.wait(20)
+
+    server.reply = hold
+    old = bench.join(server)
+    old.dialer.send(b"old")
+    entered.wait(20)
+    # While the loop is held a connection ends and another begins; then the loop looks for news too early.
+    old.dialer.close()
+    new = bench.join(server, BOB)
+    new.dialer.send(b"new")
+    wait_until(lambda: new.dialer.counters.sent == 1)
+    drain, early = monitor.drain, [True]
+    monitor.drain = lambda: [] if early and early.pop() else drain()
+    server.reply = lambda _: None
+    go.set()
+    peer = server.peer("bob")
+    server.wait_event(server.peer("alice"), PeerState.GONE)
+    new.dialer.send(b"still here")
+    server.wait_frames(3)
+    assert peer not in {event.peer for event in server.events}

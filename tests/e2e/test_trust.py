@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -74,9 +75,11 @@ class Master:
 @pytest.fixture
 def master(request: pytest.FixtureRequest) -> Iterator[Master]:
     has_zap, rule = getattr(request, "param", (True, policy()))
-    yield from run_master(has_zap=has_zap, rule=rule)
+    with run_master(has_zap=has_zap, rule=rule) as made:
+        yield made
 
 
+@contextmanager
 def run_master(*, has_zap: bool, rule: Policy) -> Iterator[Master]:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     zap = ZapHandler(context, rule) if has_zap else None
@@ -85,16 +88,18 @@ def run_master(*, has_zap: bool, rule: Policy) -> Iterator[Master]:
         return Server(ZmqListener(context, "tcp://127.0.0.1:*", SERVER, domain, clock=CLOCK), lambda _: b"answer")
 
     made = Master(context, zap, serve(MINION_DOMAIN), serve(CLIENT_DOMAIN), [])
-    yield made
-    for client in made.dialers:
-        client.dialer.close()
-        assert not client.deaths
-    for server in (made.control, made.client):
-        server.listener.close()
-        assert not server.deaths
-    if zap is not None:
-        zap.close()
-    context.destroy(linger=0)
+    try:
+        yield made
+    finally:
+        for client in made.dialers:
+            client.dialer.close()
+        for server in (made.control, made.client):
+            server.listener.close()
+        if zap is not None:
+            zap.close()
+        context.destroy(linger=0)
+    deaths = [death for client in made.dialers for death in client.deaths]
+    assert not [*deaths, *made.control.deaths, *made.client.deaths]
 
 
 def test_the_right_keys_open_their_own_sockets(master: Master) -> None:
@@ -151,7 +156,7 @@ def test_an_authenticator_that_does_not_answer_lets_nobody_in() -> None:
         stuck.bind("inproc://zeromq.zap.01")
         return stuck
 
-    for master in run_master(has_zap=False, rule=policy()):
+    with run_master(has_zap=False, rule=policy()) as master:
         stuck = busy(master.context)
         client = master.dial(master.control, TOKEN.client_keys())
         assert stuck.poll(10_000)  # it was asked

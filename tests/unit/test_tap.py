@@ -7,6 +7,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -169,22 +170,22 @@ def test_without_a_reader_nothing_is_kept(context: Context, tap: TapPublisher) -
 
 
 def test_a_reader_that_does_not_read_loses_records_and_nobody_waits(context: Context, folder: Path) -> None:
-    tap = TapPublisher(context, f"ipc://{folder}/slow", clock=CLOCK, queue_limit=50)
-    slow = context.socket(zmq.SUB)
-    slow.linger = 0
-    slow.rcvhwm = 1
-    slow.subscribe(b"")
-    slow.connect(tap.address)
-    ready(tap)
-    frame = beat(1)
-    start = CLOCK.boot_s()
-    for _ in range(50_000):
-        tap.record("control", "in", b"p", frame)
-    assert CLOCK.boot_s() - start < 10
-    assert tap.dropped > 0
-    assert len(tap._queue) <= 50
-    slow.close()
-    tap.close()
+    with (
+        closing(TapPublisher(context, f"ipc://{folder}/slow", clock=CLOCK, queue_limit=50)) as tap,
+        context.socket(zmq.SUB) as slow,
+    ):
+        slow.linger = 0
+        slow.rcvhwm = 1
+        slow.subscribe(b"")
+        slow.connect(tap.address)
+        ready(tap)
+        frame = beat(1)
+        start = CLOCK.boot_s()
+        for _ in range(50_000):
+            tap.record("control", "in", b"p", frame)
+        assert CLOCK.boot_s() - start < 10
+        assert tap.dropped > 0
+        assert len(tap._queue) <= 50
 
 
 def test_of_a_long_frame_only_the_head_is_kept(context: Context, tap: TapPublisher) -> None:
@@ -211,10 +212,9 @@ def test_the_socket_file_is_private(context: Context, folder: Path) -> None:
         tap = TapPublisher(context, f"ipc://{folder}/made/tap", clock=CLOCK)
     finally:
         os.umask(before)
-    assert stat.S_IMODE((folder / "made" / "tap").stat().st_mode) == 0o600
-    assert stat.S_IMODE((folder / "made").stat().st_mode) == 0o700
-    tap.close()
-    tap.close()
+    with closing(tap), closing(tap):
+        assert stat.S_IMODE((folder / "made" / "tap").stat().st_mode) == 0o600
+        assert stat.S_IMODE((folder / "made").stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:*", "ipc:///proc/none/tap", "nonsense"])
@@ -229,14 +229,16 @@ def test_a_reader_of_nonsense_says_so(context: Context) -> None:
 
 
 def test_a_transport_mirrors_all_its_sockets(folder: Path) -> None:
-    transport = ZmqTransport(CLOCK, ring(), tap_address=f"ipc://{folder}/tap")
-    listener = transport.listener("tcp://127.0.0.1:*", SERVER, DOMAIN, name="client")
     status = frame_of(Reply(id=5, answer=StatusAnswer(version="1", operator="ana", started_s=0.0)))
-    server = Server(listener, lambda _: status)
-    assert transport.tap is not None
-    with TapReader(transport.context, transport.tap.address, TapFilter(sockets=("client",))) as reader:
+    with (
+        closing(ZmqTransport(CLOCK, ring(), tap_address=f"ipc://{folder}/tap")) as transport,
+        closing(transport.listener("tcp://127.0.0.1:*", SERVER, DOMAIN, name="client")) as listener,
+        closing(transport.dialer(listener.address, SERVER.public, ALICE, name="up")) as dialer,
+        TapReader(transport.context, f"ipc://{folder}/tap", TapFilter(sockets=("client",))) as reader,
+    ):
+        assert transport.tap is not None
         ready(transport.tap)
-        client = Client(transport.dialer(listener.address, SERVER.public, ALICE, name="up"))
+        server, client = Server(listener, lambda _: status), Client(dialer)
         client.wait_state(LinkState.CONNECTED)
         client.dialer.send(frame_of(Request(id=5, call=StartRun(pipeline="x"))))
         client.wait_frames(1)
@@ -245,9 +247,6 @@ def test_a_transport_mirrors_all_its_sockets(folder: Path) -> None:
         assert (answered.direction, answered.ids["answer"]) == ("out", "StatusAnswer")
         assert 0 <= answered.latency_s < 10
         assert asked.peer == answered.peer == server.peer("alice").hex()
-    client.dialer.close()
-    listener.close()
-    transport.close()
 
 
 def test_names_can_be_given_from_any_thread_and_taken_back(context: Context, tap: TapPublisher) -> None:
