@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from e2e import PYTHON, Repository
 
 from cicd.testing.waiting import wait_until
+from e2e import PYTHON, Repository
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

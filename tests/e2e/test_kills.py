@@ -6,6 +6,11 @@ import os
 import signal
 
 import pytest
+
+from cicd.messages.client import PipelineAnswer, RecompilePipeline, ShowPipeline
+from cicd.messages.pipeline import BuildState
+from cicd.messages.run import JobState, RunState
+from cicd.testing.waiting import wait_until
 from e2e import (
     QUICK_LEASES,
     Repository,
@@ -19,11 +24,6 @@ from e2e import (
     start,
     until_running,
 )
-
-from cicd.messages.client import PipelineAnswer, RecompilePipeline, ShowPipeline
-from cicd.messages.pipeline import BuildState
-from cicd.messages.run import JobState, RunState
-from cicd.testing.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 

@@ -10,6 +10,12 @@ import subprocess
 from collections import Counter
 
 import pytest
+
+from cicd.messages.client import ListMinions, MinionPage, StartRun
+from cicd.messages.cluster import Connection
+from cicd.messages.run import RunState
+from cicd.testing.free_ports import free_ports
+from cicd.testing.waiting import wait_until
 from e2e import (
     PYTHON,
     Repository,
@@ -25,12 +31,6 @@ from e2e import (
     states,
     until_running,
 )
-
-from cicd.messages.client import ListMinions, MinionPage, StartRun
-from cicd.messages.cluster import Connection
-from cicd.messages.run import RunState
-from cicd.testing.free_ports import free_ports
-from cicd.testing.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from build_support import PIPELINE, Origin, RunningBuildHost
-from e2e import cli, cluster_of
-from git_servers import SSHD, TOKEN, HttpsGit, Sshd, keygen, private_file
 
+from build_support import PIPELINE, Origin, RunningBuildHost
 from cicd.messages.build import BuildFailed
 from cicd.messages.pipeline import Source
 from cicd.plugins.build.settings import BuildSettings, HostCredential
+from e2e import cli, cluster_of
+from git_servers import SSHD, TOKEN, HttpsGit, Sshd, keygen, private_file
 
 pytestmark = pytest.mark.e2e
 

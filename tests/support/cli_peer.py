@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from click.testing import CliRunner, Result
-from client_peer import Peer
 
 from cicd.cli import cli
 from cicd.client import Operator, write_operator
 from cicd.clock import SystemClock
 from cicd.transport.zmq_transport import ZmqTransport
+from client_peer import Peer
 
 
 class CliPeer(Peer):

@@ -15,12 +15,12 @@ import subprocess
 import threading
 from pathlib import Path
 
-from build_support import Origin
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from build_support import Origin
 from cicd.plugins.build.settings import HostCredential
 from cicd.testing.waiting import wait_until
 

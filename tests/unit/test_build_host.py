@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from build_support import PIPELINE, Origin, RunningBuildHost
 
+from build_support import PIPELINE, Origin, RunningBuildHost
 from cicd.messages.base import PipelineId
 from cicd.messages.build import BuildFailed, Built, StopBuild
 from cicd.messages.pipeline import JobSpec, Source

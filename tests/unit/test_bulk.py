@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pykka
 import pytest
+
 from actors_support import Deaths, run_record
 from cable import Cable
-
 from cicd.actors.archive import Archive, blob_path
 from cicd.actors.base import Inbox
 from cicd.actors.blob_cache import BlobCache

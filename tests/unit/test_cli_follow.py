@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_peer import CliPeer, cli_peer
-from client_peer import streaming
-from sample_records import a_run, a_view
 
 from cicd.cli import follow
 from cicd.messages.base import Wire
@@ -27,6 +24,9 @@ from cicd.messages.client import (
     StartRun,
 )
 from cicd.messages.run import JobState, RunState
+from cli_peer import CliPeer, cli_peer
+from client_peer import streaming
+from sample_records import a_run, a_view
 
 WHOLE = LogEndInfo(attempt=1, size_bytes=9, lines=2, sha256="x", complete=True)
 

@@ -12,18 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_peer import CliPeer, cli_peer
-from client_peer import reply, streaming
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_records import (
-    START_S,
-    a_failed_view,
-    a_minion,
-    a_pipeline_view,
-    a_run,
-    a_view,
-)
 
 from cicd.cli import words
 from cicd.cli.log_lines import LogLines
@@ -52,6 +42,16 @@ from cicd.messages.cluster import Connection, TokenRecord
 from cicd.messages.pipeline import BuildState
 from cicd.messages.run import JobState, RunState
 from cicd.messages.tap import TapRecord
+from cli_peer import CliPeer, cli_peer
+from client_peer import reply, streaming
+from sample_records import (
+    START_S,
+    a_failed_view,
+    a_minion,
+    a_pipeline_view,
+    a_run,
+    a_view,
+)
 
 
 @pytest.fixture

@@ -11,10 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
-from cli_peer import CliPeer, cli_peer
 from click.testing import CliRunner
-from client_peer import reply
-from sample_records import a_run
 
 from cicd import __version__
 from cicd.cli import _COMMANDS, cli
@@ -33,6 +30,9 @@ from cicd.messages.client import (
     TokenPage,
 )
 from cicd.testing.waiting import wait_until
+from cli_peer import CliPeer, cli_peer
+from client_peer import reply
+from sample_records import a_run
 
 
 @pytest.fixture

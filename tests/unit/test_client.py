@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from client_peer import ADDRESS, Handler, Peer, connect, reply, streaming
 
 from cicd.client import (
     Client,
@@ -54,6 +53,7 @@ from cicd.messages.client import (
 from cicd.messages.run import JobRecord, JobState, RunRecord, RunState, Trigger
 from cicd.testing.waiting import wait_until
 from cicd.transport.curve import new_keypair
+from client_peer import ADDRESS, Handler, Peer, connect, reply, streaming
 
 ANSWER = StatusAnswer(version="1", operator="alice", started_s=0.0)
 

@@ -110,25 +110,35 @@ def test_a_closed_wakeup_does_nothing_and_holds_nothing() -> None:
 
 
 def test_no_wake_up_is_lost() -> None:
-    """A sleeper that looks at its queue after parking sees everything that many senders put there."""
-    wake, queue, seen = Wakeup(), [], 0
+    """A sleeper that looks at its queue after parking sees each thing that senders put there, who wait until it does."""
+    wake, seen = Wakeup(), 0
+    queue: list[int] = []
     poller = zmq.Poller()
     poller.register(wake.fileno(), zmq.POLLIN)
+    taken = threading.Semaphore(0)
 
     def send() -> None:
-        for _ in range(3000):
+        for _ in range(1000):
             queue.append(1)
             wake.notify()
+            taken.acquire(timeout=20)
 
     threads = [threading.Thread(target=send) for _ in range(3)]
     for thread in threads:
         thread.start()
-    while seen < 9000:
+    lost = False
+    while seen < 3000 and not lost:
         wake.park()
-        ready = poller.poll(0 if len(queue) > seen else 10_000)
-        assert ready or len(queue) > seen, "it slept through"
+        asleep = len(queue) == seen
+        ready = poller.poll(10_000 if asleep else 0)
+        lost = asleep and not ready
         wake.unpark(woken=bool(ready))
-        seen = len(queue)
+        arrived = len(queue) - seen
+        seen += arrived
+        if arrived:
+            taken.release(arrived)
+    taken.release(3000)
     for thread in threads:
         thread.join()
     wake.close()
+    assert not lost

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pykka
 import pytest
-from actors_support import Deaths
 
+from actors_support import Deaths
 from cicd.actors.base import Inbox
 from cicd.actors.minion import EXIT_OK, EXIT_REFUSED, BeatNow, Fetched, LinkNews, Minion
 from cicd.codec import Codec

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgpack
 import pykka
 import pytest
-from actors_support import Deaths, RecordingListener
 
+from actors_support import Deaths, RecordingListener
 from cicd.actors.base import Inbox
 from cicd.actors.minion_registry import MinionRegistry
 from cicd.actors.routes import Routes

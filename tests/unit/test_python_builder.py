@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import uv
-from build_support import PIPELINE, write_wheel
 
+from build_support import PIPELINE, write_wheel
 from cicd.plugins.artifact import Packed, pack, unpack
 from cicd.plugins.build import python_builder
 from cicd.plugins.build.python_project import BuildError, PythonProject

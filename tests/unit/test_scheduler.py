@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 import pytest
-from actors_support import MasterInside
 
+from actors_support import MasterInside
 from cicd.core.events import MinionFinishedJob
 from cicd.messages.base import MinionId, RunId, job_id
 from cicd.messages.minion import JobFinished, ResultAck
@@ -92,9 +92,9 @@ def test_why_a_job_waits_is_told(master):
 
 def test_a_job_that_is_too_large_to_send_fails_clearly(master):
     """Parameters that fit into no frame end the job, not the master."""
-    from actors_support import run_record
     from msgspec.structs import replace
 
+    from actors_support import run_record
     from cicd.core.events import RunSubmitted
     from cicd.messages.pipeline import PipelineSpec
 

@@ -8,8 +8,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from build_support import Origin
 
+from build_support import Origin
 from cicd.errors import NotFoundError, UserError
 from cicd.plugins.artifact import sha256_of
 from cicd.plugins.build.git_environment import git_environment
