@@ -110,7 +110,7 @@ def test_a_closed_wakeup_does_nothing_and_holds_nothing() -> None:
 
 
 def test_no_wake_up_is_lost() -> None:
-    """A sleeper that looks at its queue after parking sees each thing that senders put there, who wait until it does."""
+    """A sleeper that looks at its queue after parking sees each thing that senders put there."""
     wake, seen = Wakeup(), 0
     queue: list[int] = []
     poller = zmq.Poller()
