@@ -20,12 +20,12 @@ from cicd.core.events import MinionResumed, MinionSuspended, RunCancelRequested
 from cicd.core.settings import CoreSettings
 from cicd.messages.base import MinionId
 from cicd.messages.cluster import Connection
-from cicd.messages.minion import JobFinished
+from cicd.messages.minion import Hello, JobFinished, RunJob
 from cicd.messages.pipeline import JobSpec
 from cicd.messages.run import JobState, Result, Status
 from cicd.testing.model.minion import Key, ModelMinion
 from cicd.testing.model.promises import BrokenPromiseError
-from cicd.testing.model.world import World
+from cicd.testing.model.world import Letter, World
 
 A = MinionId("a")
 SETTINGS = CoreSettings(heartbeat_s=3.0, suspect_s=6.0)
@@ -56,6 +56,32 @@ class Small(World):
                 if minion.welcomed:
                     self.say(name, [minion.beat()])
             self.settle()
+
+
+HELD_BACK = (Hello, RunJob, JobFinished)
+
+
+class Hesitant(Small):
+    """A world whose network keeps Hello, RunJob and JobFinished, and delivers them as late and often as it likes."""
+
+    kept: list[Letter]
+
+    def deliver_next(self) -> bool:
+        """Put aside what is kept; deliver the rest."""
+        if not hasattr(self, "kept"):
+            return super().deliver_next()
+        for way in (self.to_master, self.to_minions):
+            kept = [letter for letter in way if isinstance(letter.message, HELD_BACK)]
+            self.kept += [letter for letter in kept if letter not in self.kept]
+            way[:] = [letter for letter in way if letter not in kept]
+        return super().deliver_next()
+
+    def deliver_kept(self, place: int) -> None:
+        letter = self.kept[place]
+        if isinstance(letter.message, RunJob):
+            self.deliver_to_minion(letter)
+        else:
+            self.deliver_to_master(letter)
 
 
 Act = Callable[[Small], None]
@@ -168,6 +194,23 @@ def time(_world: Small) -> Choices:
     yield "13.5 s", lambda w: w.pass_time(13.5)
 
 
+def letters(world: Small) -> Choices:
+    """What a hesitant network may deliver."""
+    assert isinstance(world, Hesitant)
+    for place, letter in enumerate(world.kept):
+        yield f"deliver {letter.message}", partial(Hesitant.deliver_kept, place=place)
+
+
+def beats(world: Small, names: str = "ab") -> Choices:
+    """Heartbeats; a Hello again where none was answered."""
+    for name in map(MinionId, names):
+        minion = world.minions[name]
+        if minion.welcomed:
+            yield f"beat {name}", partial(World.beat, name=name)
+        elif world.connections[name]:
+            yield f"hello again {name}", lambda w, name=name: w.say(name, [w.minions[name].hello()])
+
+
 # ---- the search ----------------------------------------------------------------------------------------
 
 
@@ -197,7 +240,8 @@ def key(world: Small) -> tuple[object, ...]:
         )
         for m in book.minions.values()
     )
-    return (jobs, minions, book.ring._hand, *(_minion_key(world, m, newest) for m in world.minions.values()))
+    kept = frozenset(_letter_key(world, letter, newest) for letter in getattr(world, "kept", ()))
+    return (jobs, minions, kept, book.ring._hand, *(_minion_key(world, m, newest) for m in world.minions.values()))
 
 
 def _order_key(book: Book, job: JobEntry, now: float) -> tuple[object, ...]:
@@ -209,6 +253,15 @@ def _order_key(book: Book, job: JobEntry, now: float) -> tuple[object, ...]:
         max(0.0, job.cancel_due_boot_s - now) if held and job.run.record.cancel_by else 0,
         held and job.absent_boot_s and job.absent_boot_s - now,
     )
+
+
+def _letter_key(world: Small, letter: Letter, newest: dict[str, int]) -> tuple[object, ...]:
+    message, minion = letter.message, world.minions[letter.minion]
+    session = message.session and message.session - world.cluster.book.minions[letter.minion].record.session
+    if isinstance(message, Hello):
+        inventory = tuple((e.job, e.attempt - newest[e.job], e.state) for e in message.inventory)
+        return (letter.minion, "Hello", session, message.sent_boot_s == minion.hello_sent_s, inventory)
+    return (letter.minion, type(message).__name__, session, message.job, message.attempt - newest[message.job])
 
 
 def _minion_key(world: Small, m: ModelMinion, newest: dict[str, int]) -> tuple[object, ...]:
@@ -272,6 +325,21 @@ def explore(first: Small, depth: int, *alphabets: Alphabet) -> Found:
     return found
 
 
+def hesitant_world(*jobs: JobSpec) -> Small:
+    """A world in which the Hellos of the beginning are still on their way, too."""
+    world = Hesitant(ModelMinion("a"), ModelMinion("b"))
+    world.kept = []
+    for name in world.minions:
+        world.minions[name].restart()
+        world.connect(name)
+        world.settle()
+        world.deliver_kept(-1)
+        world.settle()
+    world.submit("p", jobs)
+    world.settle()
+    return world
+
+
 def world_of(*jobs: JobSpec, slots: int = 1) -> Small:
     world = Small(ModelMinion("a", slots=slots), ModelMinion("b", slots=slots))
     world.submit("p", jobs)
@@ -309,3 +377,10 @@ def test_no_history_breaks_a_promise(name: str) -> None:
     found = explore(world_of(*jobs, slots=slots), depth, *alphabets)
     assert found.steps > 500, found
     assert reached <= found.jobs, found
+
+
+@pytest.mark.parametrize("job", [ONE, ONCE], ids=["again", "once"])
+def test_no_message_breaks_a_promise_however_late_and_often_it_arrives(job: JobSpec) -> None:
+    found = explore(hesitant_world(job), 8, letters, beats, work)
+    assert found.steps > 500, found
+    assert JobState.SUCCEEDED in found.jobs
