@@ -7,6 +7,7 @@ that the frame itself is limited and every length inside is checked against it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -38,6 +39,9 @@ _SHOWN = frozenset(
 """What `peek` shows: ids and numbers, nothing that a user wrote."""
 _NESTED = frozenset({"call", "answer"})
 _SHOWN_LENGTH = 128
+
+_NOT_FINITE_MARKS = (b"\xcb\x7f", b"\xcb\xff", b"\xca\x7f", b"\xca\xff")
+"""How every NaN and infinity begins in msgpack. Rarely in a frame by chance: then the values are looked through."""
 
 
 class UnknownKindError(ProtocolError):
@@ -100,6 +104,8 @@ class Codec:
             fields = msgpack.unpackb(frame, raw=False, strict_map_key=True)
         except _DECODE_ERRORS as error:
             raise ProtocolError(f"not msgpack: {type(error).__name__}") from None
+        if any(mark in bytes(frame) for mark in _NOT_FINITE_MARKS) and _has_not_finite(fields):
+            raise ProtocolError("a number in it is not finite")
         kind = fields.get("_") if isinstance(fields, dict) else None
         if not isinstance(kind, str):
             raise ProtocolError("not a message: no kind")
@@ -110,6 +116,20 @@ class Codec:
             return msgspec.convert(fields, wanted)
         except _DECODE_ERRORS as error:
             raise ProtocolError(f"{kind}: {str(error)[:200]}") from None
+
+
+def _has_not_finite(value: object) -> bool:
+    """Tell whether there is a NaN or an infinity anywhere in a decoded value."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, float) and not math.isfinite(item):
+            return True
+        if isinstance(item, dict):
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)
+    return False
 
 
 def _pack(message: Message) -> bytes:

@@ -65,9 +65,10 @@ class ClusterMachine(RuleBasedStateMachine):
 
     world: World
 
-    @initialize(minions=minions())
-    def begin(self, minions: list[ModelMinion]) -> None:
+    @initialize(minions=minions(), jobs=pipelines())
+    def begin(self, minions: list[ModelMinion], jobs: tuple[JobSpec, ...]) -> None:
         self.world = World.of(*minions)
+        self.world.submit("p", jobs)
 
     def some_minion(self, data: st.DataObject) -> MinionId:
         return data.draw(st.sampled_from(list(self.world.minions)), label="minion")
@@ -189,6 +190,16 @@ class ClusterMachine(RuleBasedStateMachine):
         for name in self.world.minions:
             self.speak_for(name)
         self.world.settle()
+
+    @rule(rounds=st.integers(1, 3), status=st.sampled_from((Status.SUCCEEDED, Status.FAILED)))
+    def busy_time(self, rounds: int, status: Status) -> None:
+        """Everything arrives, jobs start; those that ran already end."""
+        for _ in range(rounds):
+            self.world.settle()
+            for name, minion in self.world.minions.items():
+                self.end_jobs_of(name, status)
+                for key in sorted(minion.fetching):
+                    self.world.say(name, minion.start(key))
 
     @rule(stall_s=st.sampled_from((2.0, 20.0)))
     def stall(self, stall_s: float) -> None:

@@ -352,3 +352,14 @@ def test_peek_agrees_with_the_message(message: Wire) -> None:
     assert kind == type(message).__name__
     values: dict[str, Any] = {name: getattr(message, name, None) for name in ids if name not in ("call", "answer")}
     assert {name: str(value)[:128] for name, value in values.items()} == {name: ids[name] for name in values}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("single", [False, True])
+def test_numbers_that_are_not_finite_are_refused(number: float, single: bool) -> None:  # noqa: FBT001  a parameter
+    packer = msgpack.Packer(use_single_float=single)
+    beat = {"_": "Beat", "session": 1, "seq": 1, "sent_boot_s": 1.0, "load": {"load1": number}}
+    with pytest.raises(ProtocolError, match="finite"):
+        Codec(minion.FROM_MINION).decode(packer.pack(beat))
+    beat["load"] = {"load1": 0.5}
+    assert Codec(minion.FROM_MINION).decode(packer.pack(beat))
