@@ -55,7 +55,7 @@ BASIC: dict[object, st.SearchStrategy[Any]] = {
     str: TEXT,
     bytes: st.binary(max_size=40),
     int: st.integers(-(2**63), 2**63 - 1),
-    float: st.floats(allow_nan=False, width=64),
+    float: st.floats(allow_nan=False, allow_infinity=False, width=64),
     bool: st.booleans(),
     NoneType: st.none(),
 }
