@@ -14,6 +14,7 @@ from cicd import __version__
 from cicd.actors.base import Inbox, ask
 from cicd.actors.desk_streams import BuildStream, LogStream, RunStream, Stream
 from cicd.actors.log_files import LogFiles
+from cicd.actors.paging import fitting
 from cicd.actors.pipeline_compiler import Create, Delete, PipelineCompiler, Recompile, build_log_path
 from cicd.actors.scheduler import SchedulerClient
 from cicd.actors.store import StoreClient
@@ -34,7 +35,7 @@ from cicd.messages import client as c
 from cicd.messages.base import JobId, RunId, job_id
 from cicd.messages.cluster import MinionRecord, TokenRecord
 from cicd.messages.pipeline import PipelineRecord
-from cicd.messages.run import RunRecord, Trigger
+from cicd.messages.run import AttemptRecord, RunRecord, Trigger
 from cicd.storage import records
 from cicd.storage.base import Storage
 from cicd.storage.records import Records
@@ -123,8 +124,9 @@ class Calls:
         with self._storage.snapshot() as view:
             found = Records(view)
             page = found.pipelines(call.after, limit + 1)
-            views = tuple(c.PipelineView(pipeline=one, last_run=found.last_run(one.id)) for one in page[:limit])
-        return c.PipelinePage(pipelines=views, more=len(page) > limit)
+            views = [c.PipelineView(pipeline=one, last_run=found.last_run(one.id)) for one in page[:limit]]
+        rows = fitting(views)
+        return c.PipelinePage(pipelines=rows, more=len(page) > len(rows))
 
     def _ShowPipeline(self, call: c.ShowPipeline, _user: str, _asker: Asker) -> Answered:
         with self._storage.snapshot() as view:
@@ -203,7 +205,8 @@ class Calls:
                 runs = found.pipeline_runs(_pipeline(found, call.pipeline).id, before, limit + 1)
             else:
                 runs = found.latest_runs(RunId(call.before) if call.before else None, limit + 1)
-        return c.RunPage(runs=tuple(runs[:limit]), more=len(runs) > limit)
+        rows = fitting(runs[:limit])
+        return c.RunPage(runs=rows, more=len(runs) > len(rows))
 
     def _ShowRun(self, call: c.ShowRun, _user: str, _asker: Asker) -> Answered:
         limit = _limit(call.limit)
@@ -211,12 +214,11 @@ class Calls:
             found = Records(view)
             run = find_run(found, call.run)
             jobs = found.jobs(run.id, call.after_index, limit + 1)
-            attempts = {job.id: tuple(found.attempts(job.id)) for job in jobs[:limit]}
+            attempts = {job.id: tuple(map(_without_outputs, found.attempts(job.id))) for job in jobs[:limit]}
         waits = self._waits(run)
-        views = tuple(
-            c.JobView(job=job, waits=waits.get(job.id, ""), attempts=attempts[job.id]) for job in jobs[:limit]
-        )
-        return c.RunAnswer(run=run, jobs=views, more=len(jobs) > limit)
+        views = [c.JobView(job=job, waits=waits.get(job.id, ""), attempts=attempts[job.id]) for job in jobs[:limit]]
+        rows = fitting(views)
+        return c.RunAnswer(run=run, jobs=rows, more=len(jobs) > len(rows))
 
     def _waits(self, run: RunRecord) -> dict[JobId, str]:
         return self._scheduler.waits(run.id) if run.state not in TERMINAL_RUNS else {}
@@ -258,7 +260,8 @@ class Calls:
     def _ListMinions(self, call: c.ListMinions, _user: str, _asker: Asker) -> Answered:
         limit = _limit(call.limit)
         views = [view for view in self._scheduler.minions() if view.minion.ring > call.after]
-        return c.MinionPage(minions=tuple(views[:limit]), more=len(views) > limit)
+        rows = fitting(views[:limit])
+        return c.MinionPage(minions=rows, more=len(views) > len(rows))
 
     def _ShowMinion(self, call: c.ShowMinion, _user: str, _asker: Asker) -> Answered:
         return c.MinionAnswer(view=self._minion(call.name))
@@ -307,6 +310,13 @@ class Calls:
 
 def _render_run(run: RunRecord) -> c.Answer:
     return c.RunAnswer(run=run)
+
+
+def _without_outputs(attempt: AttemptRecord) -> AttemptRecord:
+    """Leave out what stands in the job's own record: outputs count only where the job succeeded."""
+    if attempt.result is None or not attempt.result.outputs:
+        return attempt
+    return replace(attempt, result=replace(attempt.result, outputs={}))
 
 
 def _limit(limit: int) -> int:

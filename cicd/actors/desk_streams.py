@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from cicd.actors.archive import LogNews
 from cicd.actors.log_files import LogFiles
+from cicd.actors.paging import fitting
 from cicd.clock import Clock
 from cicd.core.lifecycle import TERMINAL, TERMINAL_RUNS
 from cicd.core.plan import Plan
@@ -94,20 +95,21 @@ class RunStream:
                 return None
             indexes = list(self._changed)[:_PAGE]
             jobs = [job for index in indexes if (job := found.job(self._run, index)) is not None]
-        for index in indexes:
-            del self._changed[index]
+        views = fitting([JobView(job=job) for job in jobs])
+        for shown in views:
+            del self._changed[shown.job.index]
         self._run_changed = False
         self.ended = run.state in TERMINAL_RUNS and not self._changed
-        return RunAnswer(run=run, jobs=tuple(JobView(job=job) for job in jobs))
+        return RunAnswer(run=run, jobs=views)
 
     def _page(self, found: Records, run: RunRecord) -> Answer:
         jobs = found.jobs(self._run, self._after, _PAGE)
         waits = self._waits(self._run) if run.state not in TERMINAL_RUNS else {}
-        more = len(jobs) == _PAGE
-        self._after = jobs[-1].index if jobs else self._after
+        views = fitting([JobView(job=job, waits=waits.get(job.id, "")) for job in jobs])
+        more = len(jobs) == _PAGE or len(views) < len(jobs)
+        self._after = views[-1].job.index if views else self._after
         self._whole = not more
         self.ended = self._whole and run.state in TERMINAL_RUNS
-        views = tuple(JobView(job=job, waits=waits.get(job.id, "")) for job in jobs)
         return RunAnswer(run=run, jobs=views, more=more)
 
 

@@ -11,6 +11,7 @@ It holds nothing that must survive: jobs, journal and spool are the jobhost's, w
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 HELLO_AGAIN_S = 2.0
 """A Hello without an answer is said again after this."""
 REFUSED_AGAIN_S = 5.0
+ACKED_KEPT = 10_000
+"""Attempts that are remembered after their acknowledgement, within a session."""
 PULSE_S = 3.0
 """A jobhost that was silent for longer hangs: no heartbeat for it."""
 
@@ -149,6 +152,8 @@ class Minion(Actor):
         self._welcomed = False
         self._fencing = False
         self._hello_due_boot_s = 0.0
+        self._hello_boot_s = -1.0
+        self._acked: OrderedDict[tuple[JobId, int], None] = OrderedDict()
         self._pulse_boot_s = clock.boot_s()
 
     def on_start(self) -> None:
@@ -192,6 +197,7 @@ class Minion(Actor):
             return
         now = self._clock.boot_s()
         self._hello_due_boot_s = now + HELLO_AGAIN_S
+        self._hello_boot_s = now
         base = self._hello_base
         hello = {name: getattr(base, name) for name in base.__struct_fields__}
         hello.update(
@@ -238,11 +244,10 @@ class Minion(Actor):
             case RunJob():
                 self._run(message)
             case ResultAck():
-                self._entries.forget(message.job, message.attempt)
-                self._tell_host(ResultAcked(job=message.job, attempt=message.attempt))
+                self._acknowledged(message)
             case CancelJob():
                 self._cancel(message)
-            case Fenced() if self._session <= message.floor and self._session:
+            case Fenced() if 0 < self._session < message.floor:
                 self._fence()
             case Refused():
                 self._refused(message)
@@ -250,11 +255,12 @@ class Minion(Actor):
                 self._error(message)
 
     def _welcome(self, message: Welcome) -> None:
-        if self._fencing:
+        # A Welcome to an earlier Hello may name a session that is no more: only the answer to the last one counts.
+        if self._fencing or self._welcomed or message.sent_boot_s != self._hello_boot_s:
             return
-        fresh = message.session != self._session
-        if fresh:
+        if message.session != self._session:
             self._seq = 0
+            self._acked.clear()
         self._session = message.session
         self._lease_s = message.lease_s
         self._welcomed = True
@@ -262,15 +268,25 @@ class Minion(Actor):
         self._grant(message.sent_boot_s)
         self._on_session(message.session)
         self._on_period(message.heartbeat_s)
+        # At once: only a Beat of this session proves what this minion does not know of (docs/adr/0003).
+        self._beat()
+
+    def _acknowledged(self, message: ResultAck) -> None:
+        """The master has a result: forget the attempt, but not that it was run."""
+        self._acked[message.job, message.attempt] = None
+        while len(self._acked) > ACKED_KEPT:
+            self._acked.popitem(last=False)
+        self._entries.forget(message.job, message.attempt)
+        self._tell_host(ResultAcked(job=message.job, attempt=message.attempt))
 
     def _grant(self, sent_boot_s: float) -> None:
         """The lease runs from when we sent what was answered, on our own clock."""
         self._tell_host(Grant(session=self._session, deadline_boot_s=sent_boot_s + self._lease_s))
 
     def _run(self, message: RunJob) -> None:
-        if message.session < self._session:
-            return
         key = (message.job, message.attempt)
+        if not self._welcomed or message.session != self._session or key in self._acked:
+            return  # meant for another session; or acknowledged already: a frame that comes late is not run again
         entry = self._entries.get(message.job, message.attempt)
         if entry is not None:
             self._report(entry)
@@ -280,7 +296,7 @@ class Minion(Actor):
 
     def _fetched(self, fetched: Fetched) -> None:
         run_job = self._fetching.pop((fetched.job, fetched.attempt), None)
-        if run_job is None or run_job.session < self._session:
+        if run_job is None or run_job.session != self._session:
             return
         if fetched.error:
             result = Result(

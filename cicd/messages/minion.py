@@ -34,7 +34,11 @@ class EntryState(StrEnum):
 
 
 class Entry(Message, frozen=True):
-    """An attempt that the minion's journal knows and the master has not acknowledged."""
+    """An attempt that the minion's journal knows and the master has not acknowledged.
+
+    Attributes:
+        result: of one that has FINISHED; None there: too large for a list, it comes by itself as `JobFinished`.
+    """
 
     job: JobId
     attempt: int
@@ -111,7 +115,10 @@ class BeatAck(Wire, frozen=True):
 
 
 class Fenced(Wire, frozen=True):
-    """The session that spoke is older than `floor` or has lost its lease: kill all, then Hello with session 0."""
+    """The session that spoke is below `floor`, the least that is valid: kill all, then Hello with session 0.
+
+    A session that has lost its lease is below the floor too.
+    """
 
     floor: int
 

@@ -8,6 +8,7 @@ Source: https://rfc.zeromq.org/spec/27/
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -79,6 +80,9 @@ class ZapHandler:
             self._loop()
         except BaseException as error:  # noqa: BLE001  whatever it is ends the process, by on_death
             death = error
+        # At once: a closed socket holds its address until libzmq's own thread comes to it.
+        with contextlib.suppress(zmq.ZMQError):
+            self._socket.unbind(_ADDRESS)
         self._socket.close()
         if death is not None and self._on_death is not None:
             self._on_death(death)

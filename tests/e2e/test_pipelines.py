@@ -11,7 +11,21 @@ from collections import Counter
 
 import pytest
 
-from cicd.messages.client import ListMinions, MinionPage, StartRun
+from cicd.errors import UserError
+from cicd.messages.client import (
+    CreatePipeline,
+    FollowRun,
+    ListMinions,
+    ListRuns,
+    MinionPage,
+    PipelineAnswer,
+    RecompilePipeline,
+    RunAnswer,
+    RunPage,
+    ShowPipeline,
+    ShowRun,
+    StartRun,
+)
 from cicd.messages.cluster import Connection
 from cicd.messages.run import RunState
 from cicd.testing.free_ports import free_ports
@@ -293,8 +307,6 @@ def test_a_branch_a_tag_and_a_commit(client, tmp_path):
 )
 def test_what_cannot_be_run_is_refused_by_name(client, tmp_path, name, pipeline, told):
     """A cycle, things that are not honoured yet, a program that is no pipeline: all of it said at compile time."""
-    from cicd.messages.client import CreatePipeline
-
     repository = Repository(tmp_path / name)
     repository.commit(pipeline)
     client.call(CreatePipeline(name=name, repo=str(repository.path)))
@@ -313,8 +325,6 @@ def test_a_repository_that_does_not_exist(cluster, tmp_path):
 
 def test_python_that_no_minion_has_is_refused(client, tmp_path):
     """requires-python is held against the minions there are."""
-    from cicd.messages.client import CreatePipeline
-
     repository = Repository(tmp_path / "future")
     project = '[project]\nname = "p"\nversion = "1"\nrequires-python = ">=3.29"\n'
     repository.commit(SMALL.format(text="x"), **{".cicd/pyproject.toml": project})
@@ -447,3 +457,83 @@ def test_minions_are_listed_with_how_they_are(cluster, client):
     table = cli(cluster, "minions", "list", check=True).stdout
     assert "minion-1" in table
     assert "\x1b" not in table
+
+
+MANY = """
+import cicd_sdk as ci
+
+pipeline = ci.Pipeline("many")
+
+def one(ctx: ci.Context) -> dict[str, str]:
+    return {"big": "x" * 12_000}
+
+jobs = [pipeline.job(name=f"job-{number}")(one) for number in range(60)]
+
+if __name__ == "__main__":
+    pipeline.main()
+"""
+
+
+def test_large_outputs_are_shown_in_as_many_pages_as_they_need(client, cluster, tmp_path):
+    """60 jobs with 12 kB of outputs each fit into no frame; whoever asks or follows gets all of them."""
+    repository = Repository(tmp_path / "many")
+    repository.commit(MANY)
+    create(client, "many", repository)
+    run = start(client, "many")
+    seen: dict[str, str] = {}
+    for answer in client.stream(FollowRun(run=run)):
+        seen.update({view.job.name: str(view.job.state) for view in answer.jobs})
+    assert set(seen.values()) == {"succeeded"}
+    assert len(seen) == 60
+    shown = json.loads(cli(cluster, "runs", "show", run, "--output", "json", check=True).stdout)
+    assert [len(view["job"]["outputs"]["big"]) for view in shown["jobs"]] == [12_000] * 60
+    first = client.ask(ShowRun(run=run), RunAnswer)
+    assert first.more
+    assert len(first.jobs) < 60
+
+
+def test_pipelines_are_deleted_unless_they_run_and_runs_are_listed_in_pages(client, cluster, tmp_path):
+    """Deleting frees the name and keeps the history; what runs is cancelled first."""
+    repository = Repository(tmp_path / "doomed")
+    repository.commit(SLOW.replace("timeout=1.0", "timeout=300.0"))
+    create(client, "doomed", repository)
+    runs = [start(client, "doomed") for _ in range(3)]
+    refused = cli(cluster, "pipelines", "delete", "doomed", "--yes")
+    assert refused.returncode == 4
+    assert "active runs" in refused.stderr
+    active = json.loads(cli(cluster, "runs", "list", "--active", "--output", "json", check=True).stdout)
+    assert set(runs) <= {run["id"] for run in active}
+    for run in runs:
+        assert cli(cluster, "runs", "cancel", run).returncode == 0
+        assert finish(client, run).run.state is RunState.CANCELLED
+    page = client.ask(ListRuns(pipeline="doomed", limit=2), RunPage)
+    assert ([run.id for run in page.runs], page.more) == (runs[:0:-1], True)
+    rest = client.ask(ListRuns(pipeline="doomed", limit=2, before=str(page.runs[-1].number)), RunPage)
+    assert ([run.id for run in rest.runs], rest.more) == (runs[:1], False)
+    assert cli(cluster, "pipelines", "delete", "doomed", "--yes").returncode == 0
+    assert cli(cluster, "pipelines", "show", "doomed").returncode == 4
+    assert cli(cluster, "runs", "show", runs[0]).returncode == 0
+    create(client, "doomed", repository)
+
+
+def test_a_recompile_while_one_is_under_way_sees_the_newest_commit(client, tmp_path):
+    """Two builds of one pipeline never run at once; the second begins when the first has ended."""
+    repository = Repository(tmp_path / "twice")
+    repository.commit(SMALL.format(text="one"))
+    client.call(CreatePipeline(name="twice", repo=str(repository.path)))
+    newest = repository.commit(SMALL.format(text="two"))
+    client.call(RecompilePipeline(name="twice"))
+    client.call(RecompilePipeline(name="twice"))
+
+    def built():
+        pipeline = client.ask(ShowPipeline(name="twice"), PipelineAnswer).view.pipeline
+        return pipeline.build_state == "ready" and pipeline.build >= 2 and pipeline.commit == newest
+
+    wait_until(built, 60)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-x", "x" * 101, "a/b", "a#1"])
+def test_names_that_could_be_mistaken_are_refused(client, shop, name):
+    """A pipeline's name stands in command lines and in PIPELINE#NUMBER."""
+    with pytest.raises(UserError, match="not a pipeline's name"):
+        client.call(CreatePipeline(name=name, repo=str(shop.path)))

@@ -103,6 +103,9 @@ class Agent:
             HostHello(version=LOCAL_VERSION, session=host.pop("session", 0), **host),
             Welcome(session=session, lease_s=10.0, heartbeat_s=1.0, sent_boot_s=100.0),
         )
+        # A beat of this session at once: only that proves what the minion does not know of.
+        assert [beat.session for beat in self.of(Beat)] == [session]
+        self.sent = [message for message in self.sent if not isinstance(message, Beat)]
 
 
 @pytest.fixture
@@ -205,7 +208,9 @@ def test_results_that_fit_into_no_heartbeat_are_sent_by_themselves(agent):
 def test_a_fenced_session_is_killed_before_the_next_hello(agent):
     """R3: an older session kills its runners, then says Hello as nobody."""
     agent.join()
-    agent.say(Fenced(floor=1), Fenced(floor=1))
+    agent.say(Fenced(floor=1))
+    assert agent.of(Fence) == []  # the floor is the least session that is valid
+    agent.say(Fenced(floor=2), Fenced(floor=2))
     assert len(agent.of(Fence)) == 1
     assert len(agent.of(Hello)) == 1
     agent.say(BeatNow(), run_job(session=1))
@@ -270,3 +275,26 @@ def test_nonsense_from_the_master_is_answered_and_changes_nothing(agent):
     agent.join()
     agent.inbox.put([b"\xc1"])
     wait_until(lambda: agent.of(ErrorReply))
+
+
+def test_a_welcome_to_an_earlier_hello_is_not_taken(agent):
+    """It may name a session that is no more; and a running session is not replaced by one that comes late."""
+    agent.say(LinkNews(LinkState.CONNECTED, "there"), HostHello(version=LOCAL_VERSION, session=0))
+    agent.clock.advance(2.5)
+    agent.say(BeatNow())
+    assert len(agent.of(Hello)) == 2
+    agent.say(Welcome(session=1, lease_s=10.0, heartbeat_s=1.0, sent_boot_s=100.0))
+    assert agent.of(Grant) == []
+    agent.say(Welcome(session=2, lease_s=10.0, heartbeat_s=1.0, sent_boot_s=102.5))
+    agent.say(Welcome(session=3, lease_s=10.0, heartbeat_s=1.0, sent_boot_s=102.5))
+    assert agent.sessions == [2]
+
+
+def test_a_run_that_comes_late_is_not_run_again(agent):
+    """Neither before the Welcome, nor of another session, nor after its result was acknowledged."""
+    agent.say(LinkNews(LinkState.CONNECTED, "there"), HostHello(version=LOCAL_VERSION, session=0), run_job())
+    assert agent.fetches == []
+    agent.say(Welcome(session=1, lease_s=10.0, heartbeat_s=1.0, sent_boot_s=100.0), run_job(session=2))
+    assert agent.fetches == []
+    agent.say(Finished(job=JOB, attempt=1, result=DONE), ResultAck(job=JOB, attempt=1), run_job())
+    assert agent.fetches == []

@@ -130,7 +130,9 @@ class HostedJob:
             workspace=Path(request.workspace or Path.cwd()),
             temp_dir=Path(request.temp_dir or os.environ.get("TMPDIR") or "/tmp"),  # noqa: S108 - the system's
             params=params,
-            needs={name: outputs.values for name, outputs in request.needs.items()},
+            # A host may leave out jobs that returned nothing.
+            needs={need: {} for need, _ in job.needs}
+            | {name: outputs.values for name, outputs in request.needs.items()},
             secrets=request.secrets,
             git=Git(git.url, git.ref, git.commit),
             deadline_s=request.deadline_s,
