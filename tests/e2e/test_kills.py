@@ -8,8 +8,9 @@ import signal
 import pytest
 
 from cicd.messages.client import PipelineAnswer, RecompilePipeline, ShowPipeline
-from cicd.messages.pipeline import BuildState
+from cicd.messages.pipeline import BuildState, PipelineRecord
 from cicd.messages.run import JobState, RunState
+from cicd.testing.local_cluster import LocalCluster
 from cicd.testing.waiting import wait_until
 from e2e import (
     QUICK_LEASES,
@@ -76,7 +77,7 @@ pipeline = ci.Pipeline("short")
 
 @pipeline.job
 def work(ctx: ci.Context) -> dict[str, str]:
-    for number in range(15):
+    for number in range(20):
         print("step", number, flush=True)
         time.sleep(0.1)
     return {"answer": "42"}
@@ -138,6 +139,16 @@ def test_a_jobhost_is_killed_in_mid_job_and_nothing_survives(tmp_path):
             cluster.wait_ready(6)
 
 
+STAGES = ["", "fetching", "commit", "building", "asking the plugin"]
+"""What a build's log says in turn: the master is killed at each of them."""
+
+
+def until_build_says(cluster: LocalCluster, pipeline: PipelineRecord, text: str) -> None:
+    """Wait until a build has come so far."""
+    log = cluster.state_dir / "master" / "builds" / pipeline.id / f"{pipeline.build}.log"
+    wait_until(lambda: not text or (log.exists() and text in log.read_text()), 20, f"{text!r} in {log}")
+
+
 def test_the_master_is_killed_in_mid_run_and_in_mid_compile(tmp_path):
     """The running job is not started again and its result counts; the build is done again."""
     repository = Repository(tmp_path / "repo")
@@ -150,6 +161,7 @@ def test_the_master_is_killed_in_mid_run_and_in_mid_compile(tmp_path):
             repository.commit(TWO_SECONDS + f"\n# {turn}\n")
             built = client.ask(RecompilePipeline(name="short"), PipelineAnswer).view.pipeline
             assert built.build_state is BuildState.BUILDING
+            until_build_says(cluster, built, STAGES[turn % len(STAGES)])
             cluster.kill_master()
             assert alive(pid)
             cluster.start_master()
@@ -160,7 +172,7 @@ def test_the_master_is_killed_in_mid_run_and_in_mid_compile(tmp_path):
             assert work.attempts[0].pid == pid
             assert check.job.attempt == 1
             text, end = log_of(client, run, "work")
-            assert text == "".join(f"step {number}\n" for number in range(15))
+            assert text == "".join(f"step {number}\n" for number in range(20))
             assert end.complete
             pipeline, log = build_of(client, "short")
             assert (pipeline.build_state, pipeline.build) == (BuildState.READY, built.build), log

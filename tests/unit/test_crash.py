@@ -35,7 +35,7 @@ def run(call: str, patience_s: float) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_actor_that_fails_ends_its_process():
-    """pykka alone would leave the rest running without it."""
+    """Left alone, pykka would leave the rest running without it."""
     ended = run("tell('what?')", 50)
     assert ended.returncode == EXIT_CRASHED
     assert "RuntimeError: its reason" in ended.stderr + ended.stdout
