@@ -25,6 +25,18 @@ from cicd.errors import UserError
 _SECRET_KEYS = frozenset({"token"})
 
 
+K = TypeVar("K", bound=type[Section])
+
+_KINDS: list[type[Section]] = []
+"""Every configuration there is: what one of them knows is no mistake in the environment of another."""
+
+
+def configuration(kind: K) -> K:
+    """Mark a type as the whole of a program's configuration."""
+    _KINDS.append(kind)
+    return kind
+
+
 class ConfigError(UserError):
     """A configuration that cannot be used.
 
@@ -108,7 +120,7 @@ def environment_names() -> frozenset[str]:
     """Return every variable that configures a master or a minion."""
     return frozenset(
         f"CICD_{section}_{key}".upper()
-        for kind in _kinds()
+        for kind in _KINDS
         for section, type_ in _sections(kind).items()
         for key in type_.__struct_fields__
     )
@@ -281,10 +293,3 @@ def _origin(said: Said, key: str, path: Path | None) -> str:
 
 def _sections(kind: type[Section]) -> dict[str, type[Section]]:
     return {field.name: field.type for field in msgspec.structs.fields(kind)}
-
-
-def _kinds() -> tuple[type[Section], ...]:
-    from cicd.config.master import MasterConfig
-    from cicd.config.minion import MinionConfig
-
-    return MasterConfig, MinionConfig

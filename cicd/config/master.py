@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from cicd.config.loading import load, private_file_problem, readable_file_problem
+from cicd.config.loading import configuration, load, private_file_problem, readable_file_problem
 from cicd.config.places import default_data_dir, user_name
 from cicd.config.types import (
     Count,
@@ -123,6 +123,7 @@ class Store(Section, frozen=True):
     max_size_bytes: int = 16 * 1024**3
 
 
+@configuration
 class MasterConfig(Section, frozen=True):
     """Everything that can be said to a master; made by `load_master`."""
 

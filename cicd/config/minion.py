@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from cicd.config.loading import load, private_file_problem
+from cicd.config.loading import configuration, load, private_file_problem
 from cicd.config.places import default_data_dir, host_name
 from cicd.config.types import (
     Count,
@@ -88,6 +88,7 @@ class Agent(Section, frozen=True):
     command: tuple[str, ...] = ()
 
 
+@configuration
 class MinionConfig(Section, frozen=True):
     """Everything that can be said to a minion; made by `load_minion`."""
 
