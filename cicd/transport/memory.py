@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ class MemoryHub:
         """Do nothing: listeners and dialers are closed by themselves."""
 
 
-class _Endpoint:
+class _Endpoint(ABC):
     """A thread that works off an inbox of calls."""
 
     def __init__(self, hub: MemoryHub, name: str) -> None:
@@ -127,12 +128,13 @@ class _Endpoint:
         if death is not None:
             on_death(death)
 
+    @abstractmethod
     def _step(self) -> bool:
         """Wait for work, do it, and return whether to go on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _release(self) -> None:
-        raise NotImplementedError
+        """Give back what the end holds."""
 
     def close(self) -> None:
         """End; see `Listener.close`."""
