@@ -71,6 +71,13 @@ class Dev:
         return code
 
 
+def save(path: Path, text: str) -> None:
+    """Replace a file at once, as editors do: a file that is cut and then written is two saves."""
+    new = path.parent.parent / "new"
+    new.write_text(text)
+    new.replace(path)
+
+
 def test_a_save_runs_again_a_dead_master_comes_back_and_ctrl_c_leaves_nothing(tmp_path):
     """Uncommitted work is what runs; processes and folders are gone in the end."""
     repository = Repository(tmp_path / "shown")
@@ -79,14 +86,14 @@ def test_a_save_runs_again_a_dead_master_comes_back_and_ctrl_c_leaves_nothing(tm
     try:
         dev.says(r"it says first")
         dev.says(r"#1 succeeded")
-        (repository.path / "text.txt").write_text("second")
+        save(repository.path / "text.txt", "second")
         dev.says(r"it says second")
         dev.says(r"#2 succeeded")
 
         (master,) = [one for one in dev.family() if "cicd.master" in one.cmdline()]
         master.kill()
         dev.says(r"master ended .*")
-        (repository.path / "text.txt").write_text("third")
+        save(repository.path / "text.txt", "third")
         dev.says(r"it says third")
         dev.says(r"#3 succeeded")
         family = dev.family()
