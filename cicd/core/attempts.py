@@ -44,6 +44,10 @@ def assign(book: Book, job: JobEntry, minion: MinionEntry) -> None:
 def started(book: Book, job: JobEntry, pid: int, started_s: float) -> None:
     """The current attempt runs. Again: nothing, and nothing for a job in doubt: only a result resolves it."""
     job.absent_boot_s = None
+    if job.record.state is JobState.RUNNING and pid and not job.current.pid:
+        # A heartbeat was first to tell that it runs, and does not know its process.
+        job.attempt = replace(job.current, pid=pid)
+        book.plan.attempts[job.record.id, job.record.attempt] = job.attempt
     if job.record.state is not JobState.ASSIGNED:
         return
     job.attempt = replace(job.current, started_s=started_s, pid=pid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -229,6 +230,9 @@ def test_an_urgent_frame_overtakes(bench: TransportBench) -> None:
     while not client.dialer.counters.dropped_slow:  # until all is full
         client.dialer.send(frame)
         sent += 1
+        if sent == 800:  # the other side takes up to 1000: what comes after waits on this one
+            with contextlib.suppress(TimeoutError):
+                wait_until(lambda: seen_by(client) >= 800, 2)
         if sent % 200 == 0:
             wait_until(lambda: seen_by(client) + 1000 >= sent)  # noqa: B023  it is called at once
     client.dialer.send(b"beat", urgent=True)

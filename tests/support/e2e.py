@@ -140,7 +140,7 @@ def until_running(client: Client, run: str, job: str, timeout_s: float = 30.0):
     def running():
         answer = show(client, run)
         for view in answer.jobs:
-            if view.job.name == job and view.job.state == "running":
+            if view.job.name == job and view.job.state == "running" and view.attempts[-1].pid:
                 return view
         assert answer.run.state in (RunState.QUEUED, RunState.RUNNING), answer
         return None

@@ -361,3 +361,13 @@ def test_a_second_attempt_starts_its_clock_anew() -> None:
     assert (bench.job.state, bench.job.started_s) == (JobState.ASSIGNED, 0.0)
     assert bench.job.queued_s == bench.world.now.wall_s
     assert bench.job.message == ""
+
+
+def test_the_process_is_noted_also_when_a_heartbeat_was_first_to_tell() -> None:
+    bench = Bench()
+    bench.beat(bench.entry("running"))
+    assert bench.world.store.attempts[bench.id, 1].pid == 0
+    started = JobStarted(session=1, job=bench.id, attempt=1, pid=77, started_s=1.0)
+    bench.world.handle(MinionStartedJob(minion=A, started=started))
+    assert bench.world.store.attempts[bench.id, 1].pid == 77
+    assert bench.job.state is JobState.RUNNING
