@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -230,12 +229,11 @@ def test_an_urgent_frame_overtakes(bench: TransportBench) -> None:
     while not client.dialer.counters.dropped_slow:  # until all is full
         client.dialer.send(frame)
         sent += 1
-        if sent == 800:  # the other side takes up to 1000: what comes after waits on this one
-            with contextlib.suppress(TimeoutError):
-                wait_until(lambda: seen_by(client) >= 800, 2)
         if sent % 200 == 0:
             wait_until(lambda: seen_by(client) + 1000 >= sent)  # noqa: B023  it is called at once
     client.dialer.send(b"beat", urgent=True)
+    # What has not left by now was overtaken; usually nearly all of it, but the other side may have taken much meanwhile.
+    waiting = sent - client.dialer.counters.dropped_slow - client.dialer.counters.sent
     go.set()
     server.reply = lambda _: None
     wait_until(lambda: b"beat" in server.frames)
@@ -243,7 +241,7 @@ def test_an_urgent_frame_overtakes(bench: TransportBench) -> None:
     wait_until(lambda: counters.sent + counters.dropped_slow == sent + 2, 30, "every frame to be sent or dropped")
     wait_until(lambda: counters.sent == len(server.frames), 30)
     frames = server.frames
-    assert frames.index(b"beat") <= len(frames) - 500, "it waited in the queue with the others"
+    assert frames.index(b"beat") <= len(frames) - max(1, min(500, waiting)), "it waited in the queue with the others"
 
 
 # ---- connections ---------------------------------------------------------------------------------------
