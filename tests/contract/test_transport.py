@@ -232,7 +232,7 @@ def test_an_urgent_frame_overtakes(bench: TransportBench) -> None:
         if sent % 200 == 0:
             wait_until(lambda: seen_by(client) + 1000 >= sent)  # noqa: B023  it is called at once
     client.dialer.send(b"beat", urgent=True)
-    # What has not left by now was overtaken; usually nearly all of it, but the other side may have taken much meanwhile.
+    # What has not left by now was overtaken: usually nearly all, unless the other side has taken much meanwhile.
     waiting = sent - client.dialer.counters.dropped_slow - client.dialer.counters.sent
     go.set()
     server.reply = lambda _: None
