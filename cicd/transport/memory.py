@@ -200,9 +200,13 @@ class MemoryListener(_Endpoint):
         self._inbox.append(_Waiting(event=event))
         self._turn.notify_all()
 
+    def is_full_for(self, peer: PeerId) -> bool:
+        """Return whether a peer has as many frames here as may wait; the hub's lock is held."""
+        return self._waiting.get(peer, 0) >= self._hub.queue_limit
+
     def take(self, peer: PeerId, user: str, frame: bytes) -> bool:
         """Put a frame into the inbox unless its peer has too many there; the hub's lock is held."""
-        if self._waiting.get(peer, 0) >= self._hub.queue_limit:
+        if self.is_full_for(peer):
             return False
         self._waiting[peer] = self._waiting.get(peer, 0) + 1
         self._inbox.append(_Waiting(delivery=Delivery(peer, user, frame, self._hub.clock.boot_s())))
@@ -219,6 +223,8 @@ class MemoryListener(_Endpoint):
             inbox = list(self._inbox)
             self._inbox.clear()
             self._waiting.clear()
+            for dialer in self.peers.values():
+                dialer.wake()  # it may hold frames back until there is room here
             self.counters.received += sum(1 for waiting in inbox if waiting.delivery is not None)
         for is_event, group in itertools.groupby(inbox, lambda waiting: waiting.event is not None):
             if is_event:
@@ -283,6 +289,10 @@ class MemoryDialer(_Endpoint):
         self._turn.notify_all()
         return True
 
+    def wake(self) -> None:
+        """Look again whether frames can be passed on; the hub's lock is held."""
+        self._turn.notify_all()
+
     def unplug(self) -> None:
         """End the connection, if there is one, and tell both sides."""
         with self._turn:
@@ -301,7 +311,7 @@ class MemoryDialer(_Endpoint):
             if self._listener is None and not self._cut:
                 self._turn.wait_for(lambda: self._inbox or self._closing, timeout=_RECONNECT_S if self._told else 0)
             else:
-                self._turn.wait_for(lambda: self._inbox or self._urgent or self._normal or self._cut or self._closing)
+                self._turn.wait_for(lambda: self._inbox or self._can_forward() or self._cut or self._closing)
             self._forward()
             if self._closing:
                 return False
@@ -317,12 +327,17 @@ class MemoryDialer(_Endpoint):
             self._tell(*self._connect())
         return True
 
+    def _can_forward(self) -> bool:
+        waits = self._urgent or self._normal
+        return bool(waits) and self._listener is not None and not self._listener.is_full_for(self._peer)
+
     def _forward(self) -> None:
+        """Pass frames on while the other side takes them; the rest stays here, where an urgent one overtakes it."""
         while self._listener is not None and (queue := self._urgent or self._normal):
-            if self._listener.take(self._peer, self._user, queue.popleft()):
-                self.counters.sent += 1
-            else:
-                self.counters.dropped_slow += 1
+            if not self._listener.take(self._peer, self._user, queue[0]):
+                return
+            queue.popleft()
+            self.counters.sent += 1
 
     def _connect(self) -> tuple[LinkState, str]:
         with self._turn:
