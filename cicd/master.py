@@ -22,9 +22,10 @@ import structlog
 from cicd.actors.archive import Archive, LogNews
 from cicd.actors.base import Inbox
 from cicd.actors.build_host import BuildHost, spawn_build_host
-from cicd.actors.client_desk import ClientDesk, News
 from cicd.actors.crash import die
-from cicd.actors.desk_calls import About, Calls
+from cicd.actors.desk.calls import Calls
+from cicd.actors.desk.client_desk import ClientDesk, News
+from cicd.actors.desk.tools import About, Tools
 from cicd.actors.endpoints import Endpoints, publish
 from cicd.actors.heartbeat import HeartbeatMonitor
 from cicd.actors.log_files import LogFiles
@@ -161,7 +162,7 @@ class Master:
             token = new_token(server_keys.public)
             return token.id, token.client_keys().public, token.render()
 
-        calls = Calls(
+        tools = Tools(
             storage=self.storage,
             store=store,
             scheduler=scheduler,
@@ -174,7 +175,7 @@ class Master:
             ids=ids,
             about=About(started_s=started_s, data_dir=data_dir, endpoints=self.endpoints.addresses()),
         )
-        desk = ClientDesk.start(self._desk_in, self._client, calls, clock, die)
+        desk = ClientDesk.start(self._desk_in, self._client, Calls(tools), clock, die)
         monitor = HeartbeatMonitor.start(events, clock, die)
         # In the order in which they are stopped: who asks others goes before those it asks.
         self._actors: list[pykka.ActorRef[Any]] = [

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,6 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         default=bool(os.environ.get("CI")),
         help="a skipped test is a failed one (the default where CI is set)",
+    )
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="fault, fuzz and load tests in their full size (make fault), not the short one",
     )
 
 
@@ -169,6 +175,31 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
         _end(left)
         story = "; ".join(f"{kind} {name}" for kind, names in left.items() for name in names)
         pytest.fail(f"left behind: {story}", pytrace=False)
+
+
+# ---- sizes and figures ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def size(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """Return the short or, with --full, the full size of a run: `size(short, full)`."""
+    full: bool = request.config.getoption("--full")
+    return lambda short, long: long if full else short
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Note what was measured, as one line of JSON: printed, and appended to the file that CICD_FIGURES names."""
+
+    def note(case: str, **values: object) -> None:
+        line = json.dumps({"case": case, **values})
+        sys.stdout.write(f"\n{line}\n")
+        path = os.environ.get("CICD_FIGURES")
+        if path:
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    return note
 
 
 # ---- places --------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from cicd.actors.archive import LogNews
+from cicd.actors.desk.paging import fitting
 from cicd.actors.log_files import LogFiles
-from cicd.actors.paging import fitting
 from cicd.clock import Clock
 from cicd.core.lifecycle import TERMINAL, TERMINAL_RUNS
 from cicd.core.plan import Plan

@@ -2,7 +2,7 @@
 
 What is stored is read here, through views of its own; what has to be decided goes to its owner (runs and minions: the
 Scheduler; pipelines: the PipelineCompiler) and is answered when it is durable. How each call is answered stands in
-`desk_calls.py`, what streams show in `desk_streams.py`.
+`calls.py` and the files it names, what streams show in `streams.py`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import structlog
 from cicd.actors.archive import LogNews
 from cicd.actors.base import Actor, Inbox, Tick, Wake
 from cicd.actors.crash import Die
-from cicd.actors.desk_calls import Calls
-from cicd.actors.desk_streams import Stream
+from cicd.actors.desk.calls import Calls
+from cicd.actors.desk.streams import Stream
 from cicd.actors.ticker import Ticker
 from cicd.clock import Clock
 from cicd.codec import Codec, UnknownKindError

@@ -1,0 +1,46 @@
+"""How each call of a client is answered: at once, by a stream, or when the Scheduler has stored what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cicd.actors.desk.log_calls import LogCalls
+from cicd.actors.desk.master_calls import MasterCalls
+from cicd.actors.desk.minion_calls import MinionCalls
+from cicd.actors.desk.pipeline_calls import PipelineCalls
+from cicd.actors.desk.run_calls import RunCalls
+from cicd.actors.desk.token_calls import TokenCalls
+from cicd.actors.desk.tools import Answered, Tools
+from cicd.core.events import (
+    Asker,
+)
+from cicd.messages import client as c
+
+
+class Calls:
+    """Answers calls; used by the desk's thread only. Each method of a noun's class is named after its call.
+
+    Args:
+        tools: what calls are answered with.
+    """
+
+    def __init__(self, tools: Tools) -> None:
+        nouns = (
+            MasterCalls(tools),
+            PipelineCalls(tools),
+            RunCalls(tools),
+            LogCalls(tools),
+            MinionCalls(tools),
+            TokenCalls(tools),
+        )
+        self._methods: dict[str, Callable[..., Answered]] = {
+            name: getattr(noun, name) for noun in nouns for name in dir(noun) if name[0].isupper()
+        }
+
+    def answer(self, call: c.Call, user: str, asker: Asker) -> Answered:
+        """Answer a call of `user`; `asker` is what the Scheduler's reply will carry.
+
+        Raises:
+            CicdError: what is wrong with it.
+        """
+        return self._methods[type(call).__name__](call, user, asker)

@@ -1,0 +1,59 @@
+"""What people mean by the names and numbers in their calls."""
+
+from __future__ import annotations
+
+from cicd.errors import NotFoundError, UserError
+from cicd.messages import client as c
+from cicd.messages.base import RunId
+from cicd.messages.pipeline import PipelineRecord
+from cicd.messages.run import RunRecord
+from cicd.storage.records import Records
+
+
+def page_limit(limit: int) -> int:
+    """Return how many rows a page may have that was asked for with `limit`."""
+    return max(1, min(limit, c.PAGE))
+
+
+def run_number(text: str) -> int:
+    """Return a run's number.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(f"not a run's number: {text!r}") from None
+
+
+def find_pipeline(found: Records, name: str) -> PipelineRecord:
+    """Return a pipeline by its name.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    pipeline = found.pipeline(name)
+    if pipeline is None:
+        raise NotFoundError(f"no pipeline is called {name!r}; `cicd pipelines list` shows those there are")
+    return pipeline
+
+
+def find_run(found: Records, text: str) -> RunRecord:
+    """Return the run that people mean by an id, by `pipeline#number`, or by a pipeline's name (its newest run).
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    run: RunRecord | None
+    name, mark, number = text.rpartition("#")
+    if mark:
+        run = found.run_by_number(find_pipeline(found, name).id, run_number(number))
+    else:
+        run = found.run(RunId(text))
+        pipeline = found.pipeline(text) if run is None else None
+        last = found.last_run(pipeline.id) if pipeline is not None else None
+        run = found.run(last.run) if last is not None else run
+    if run is None:
+        raise NotFoundError(f"no run {text!r}: give a run's id, PIPELINE#NUMBER, or a pipeline that has run")
+    return run

@@ -1,0 +1,63 @@
+"""What calls are answered with, and what an answer may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pykka
+
+from cicd.actors.base import Inbox
+from cicd.actors.desk.streams import Stream
+from cicd.actors.log_files import LogFiles
+from cicd.actors.pipeline_compiler import PipelineCompiler
+from cicd.actors.scheduler import SchedulerClient
+from cicd.actors.store import StoreClient
+from cicd.clock import Clock
+from cicd.core.events import (
+    Event,
+)
+from cicd.ids import IdSource
+from cicd.messages import client as c
+from cicd.storage.base import Storage
+from cicd.transport.policy import KeyRing
+
+Render = Callable[[Any], c.Answer]
+Answered = c.Answer | Stream | Render
+"""An answer; a stream; or how to render what the Scheduler will reply."""
+
+NewToken = Callable[[], tuple[str, str, str]]
+"""-> token's id, its client public key (z85), its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What `Status` tells."""
+
+    started_s: float
+    data_dir: Path
+    endpoints: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What calls are answered with.
+
+    Attributes:
+        events: the Scheduler's inbox.
+        new_token: makes a join token for this master.
+    """
+
+    storage: Storage
+    store: StoreClient
+    scheduler: SchedulerClient
+    events: Inbox[Event]
+    compiler: pykka.ActorRef[PipelineCompiler]
+    keyring: KeyRing
+    logs: LogFiles
+    new_token: NewToken
+    clock: Clock
+    ids: IdSource
+    about: About

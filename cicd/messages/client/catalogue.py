@@ -1,0 +1,61 @@
+"""Every call and every answer."""
+
+from cicd.messages.base import Wire
+from cicd.messages.client.logs import LogEndInfo, LogText, ReadLog
+from cicd.messages.client.master import Status, StatusAnswer
+from cicd.messages.client.minions import ListMinions, MinionAnswer, MinionPage, ResumeMinion, ShowMinion, SuspendMinion
+from cicd.messages.client.pipelines import (
+    CreatePipeline,
+    DeletePipeline,
+    FollowBuild,
+    ListPipelines,
+    PipelineAnswer,
+    PipelinePage,
+    RecompilePipeline,
+    ShowPipeline,
+)
+from cicd.messages.client.runs import CancelRun, FollowRun, ListRuns, RunAnswer, RunPage, ShowRun, StartRun
+from cicd.messages.client.tokens import CreateToken, ListTokens, RevokeToken, TokenAnswer, TokenPage
+
+
+class Done(Wire, frozen=True):
+    """It is done, and durable."""
+
+
+Call = (
+    Status
+    | CreatePipeline
+    | ListPipelines
+    | ShowPipeline
+    | RecompilePipeline
+    | DeletePipeline
+    | FollowBuild
+    | StartRun
+    | ListRuns
+    | ShowRun
+    | FollowRun
+    | CancelRun
+    | ReadLog
+    | ListMinions
+    | ShowMinion
+    | SuspendMinion
+    | ResumeMinion
+    | CreateToken
+    | ListTokens
+    | RevokeToken
+)
+
+Answer = (
+    StatusAnswer
+    | PipelineAnswer
+    | PipelinePage
+    | RunAnswer
+    | RunPage
+    | LogText
+    | LogEndInfo
+    | MinionAnswer
+    | MinionPage
+    | TokenAnswer
+    | TokenPage
+    | Done
+)
