@@ -30,7 +30,7 @@ from cicd.messages.run import JobRecord
 
 def all_messages() -> list[type[Message]]:
     found: dict[str, type[Message]] = {}
-    for module in pkgutil.iter_modules(cicd.messages.__path__, "cicd.messages."):
+    for module in pkgutil.walk_packages(cicd.messages.__path__, "cicd.messages."):
         for value in vars(importlib.import_module(module.name)).values():
             if isinstance(value, type) and issubclass(value, Message) and value not in (Message, Wire):
                 found[f"{value.__module__}.{value.__name__}"] = value

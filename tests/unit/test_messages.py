@@ -35,7 +35,7 @@ CONVERSATIONS: dict[str, tuple[type[Wire], ...]] = {
 
 
 def all_messages() -> Iterator[type[Message]]:
-    for module in pkgutil.iter_modules(cicd.messages.__path__):
+    for module in pkgutil.walk_packages(cicd.messages.__path__):
         for value in vars(importlib.import_module(f"cicd.messages.{module.name}")).values():
             if isinstance(value, type) and issubclass(value, Message) and value.__module__.endswith(module.name):
                 yield value
