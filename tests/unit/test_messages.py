@@ -35,9 +35,9 @@ CONVERSATIONS: dict[str, tuple[type[Wire], ...]] = {
 
 
 def all_messages() -> Iterator[type[Message]]:
-    for module in pkgutil.walk_packages(cicd.messages.__path__):
-        for value in vars(importlib.import_module(f"cicd.messages.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, Message) and value.__module__.endswith(module.name):
+    for module in pkgutil.walk_packages(cicd.messages.__path__, "cicd.messages."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, type) and issubclass(value, Message) and value.__module__ == module.name:
                 yield value
 
 
