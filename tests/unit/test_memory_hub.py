@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cicd.testing.transport_bench import ALICE, CLOCK, DOMAIN, SERVER, Client, TransportBench, ring
+from cicd.testing.transport_bench import ALICE, CLOCK, DOMAIN, SERVER, TransportBench, ring
 from cicd.testing.waiting import wait_until
 from cicd.transport.base import LinkState, PeerState
 from cicd.transport.memory import MemoryHub
@@ -29,15 +29,13 @@ def test_what_a_listener_does_not_take_is_bounded_for_each_peer(bench: Transport
     clients = [bench.dial("memory://x", ALICE) for _ in range(2)]
     for client in clients:
         client.wait_state(LinkState.CONNECTED)
-        for number in range(1, 31):
+        for number in range(1, 11):
             client.dialer.send(b"x")
-            wait_until(lambda: dealt_with(client) == number)  # noqa: B023  it is called at once
-        assert (client.dialer.counters.sent, client.dialer.counters.dropped_slow) == (10, 20)
+            wait_until(lambda: client.dialer.counters.sent == number)  # noqa: B023  it is called at once
+        for _ in range(20):  # ten wait on this side, as many as may; the rest is dropped
+            client.dialer.send(b"x")
+        assert (client.dialer.counters.sent, client.dialer.counters.dropped_slow) == (10, 10)
     listener.close()
-
-
-def dealt_with(client: Client) -> int:
-    return client.dialer.counters.sent + client.dialer.counters.dropped_slow
 
 
 def test_connections_that_are_cut_are_told_to_both_sides_and_come_back(bench: TransportBench, hub: MemoryHub) -> None:
