@@ -29,9 +29,10 @@ from cicd.actors.courier import Courier
 from cicd.actors.crash import die
 from cicd.actors.heartbeat import Heartbeat
 from cicd.actors.local_link import LocalLink
-from cicd.actors.minion import EXIT_OK, EXIT_REFUSED, BeatNow, LinkNews, Minion
+from cicd.actors.minion import LinkNews, Minion
 from cicd.clock import Clock, SystemClock
 from cicd.config import MinionConfig, load_minion
+from cicd.core.agent.steps import EXIT_OK, EXIT_REFUSED, BeatNow
 from cicd.errors import CicdError
 from cicd.logs import set_up_logs
 from cicd.messages.base import MinionId, Wire

@@ -17,10 +17,11 @@ from cicd.actors.base import Actor, Inbox, Tick, Wake
 from cicd.actors.blob_cache import BlobCache, Unpacked
 from cicd.actors.crash import Die
 from cicd.actors.log_shipment import LogShipment
-from cicd.actors.minion import Fetched, LinkNews
+from cicd.actors.minion import LinkNews
 from cicd.actors.ticker import Ticker
 from cicd.clock import Clock
 from cicd.codec import Codec
+from cicd.core.agent.steps import Fetched
 from cicd.errors import ProtocolError
 from cicd.messages.base import ErrorReply, JobId, MinionId, Wire
 from cicd.messages.bulk import (

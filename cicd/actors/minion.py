@@ -1,77 +1,44 @@
-"""Minion: the agent's side of the control conversation, between the master and the jobhost.
-
-It holds nothing that must survive: jobs, journal and spool are the jobhost's, which tells a new agent everything
-(`HostHello`). So killing the agent touches no job.
-
-    link up -> Hello(session, inventory) -> Welcome: lease granted to the jobhost
-    each heartbeat: Beat(inventory) -> BeatAck: lease extended from when the beat was *sent* (rule R4)
-    RunJob -> fetch plugin and source -> Start to the jobhost
-    Fenced -> Fence to the jobhost -> FenceDone -> Hello with session 0
-"""
+"""Minion: the shell of the agent's core. It feeds `cicd.core.agent` and carries its steps out."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from cicd.actors.base import Actor, Inbox, Wake
 from cicd.actors.crash import Die
-from cicd.actors.inventory import Inventory
 from cicd.clock import Clock
 from cicd.codec import Codec
+from cicd.core.agent.agent import Agent
+from cicd.core.agent.steps import (
+    BeatNow,
+    Fetch,
+    Fetched,
+    Joined,
+    Leave,
+    Level,
+    Link,
+    LinkChanged,
+    Note,
+    Step,
+    ToHost,
+    ToMaster,
+)
 from cicd.errors import ProtocolError
-from cicd.messages.base import ErrorReply, JobId, Wire
-from cicd.messages.jobhost import (
-    LOCAL_VERSION,
-    Cancel,
-    Fence,
-    FenceDone,
-    Finished,
-    Grant,
-    HostHello,
-    Pulse,
-    ResultAcked,
-    Start,
-    Started,
-    Stopping,
-)
-from cicd.messages.minion import (
-    TO_MINION,
-    Beat,
-    BeatAck,
-    CancelJob,
-    Entry,
-    EntryState,
-    Fenced,
-    Goodbye,
-    Hello,
-    JobFinished,
-    JobStarted,
-    Refused,
-    ResultAck,
-    RunJob,
-    Welcome,
-)
-from cicd.messages.run import FailureKind, Result, Status
+from cicd.messages.base import ErrorReply, Wire
+from cicd.messages.cluster import Load
+from cicd.messages.minion import TO_MINION, Beat, Hello, RunJob
 from cicd.transport.base import Dialer, LinkState
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-HELLO_AGAIN_S = 2.0
-"""A Hello without an answer is said again after this."""
-REFUSED_AGAIN_S = 5.0
-ACKED_KEPT = 10_000
-"""Attempts that are remembered after their acknowledgement, within a session."""
-PULSE_S = 3.0
-"""A jobhost that was silent for longer hangs: no heartbeat for it."""
-
-EXIT_OK = 0
-EXIT_REFUSED = 3
-"""The master will not have this minion: starting again would not help."""
+_LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
+_LINKS = {LinkState.CONNECTED: Link.UP, LinkState.REFUSED: Link.REFUSED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +49,6 @@ class LinkNews:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class BeatNow:
-    """It is time for a heartbeat."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """The Courier has (or could not get) what an attempt needs; `error` empty: it has."""
-
-    job: JobId
-    attempt: int
-    plugin_dir: str
-    source_dir: str
-    error: str = ""
-
-
-Fetch = Callable[[RunJob], None]
-"""Ask the Courier for an attempt's plugin and source; it answers with `Fetched`."""
-
-
 class Minion(Actor):
     """The agent's state towards the master.
 
@@ -109,8 +56,10 @@ class Minion(Actor):
         inbox: frames, link news, the jobhost's messages, ticks of the heartbeat, fetched things.
         dialer: the control connection.
         tell_host: sends messages to the jobhost.
-        hello: what a Hello says of this minion that never changes while it runs.
+        fetch: asks the Courier for an attempt's plugin and source; it answers with `Fetched`.
         on_session: called with the session when it is granted (the Courier's greeting needs it).
+        on_period: called with the seconds between heartbeats that the master wants.
+        hello: what a Hello says of this minion that never changes while it runs.
         load: measures the machine; quick.
         leave: ends the agent: exit code and reason.
     """
@@ -121,11 +70,11 @@ class Minion(Actor):
         inbox: Inbox[object],
         dialer: Dialer,
         tell_host: Callable[..., None],
-        fetch: Fetch,
+        fetch: Callable[[RunJob], None],
         on_session: Callable[[int], None],
         on_period: Callable[[float], None],
         hello: Hello,
-        load: Callable[[], Any],
+        load: Callable[[], Load],
         clock: Clock,
         leave: Callable[[int, str], None],
         die: Die,
@@ -137,24 +86,11 @@ class Minion(Actor):
         self._fetch = fetch
         self._on_session = on_session
         self._on_period = on_period
-        self._hello_base = hello
         self._load = load
         self._clock = clock
         self._leave = leave
         self._codec = Codec(TO_MINION)
-        self._entries = Inventory()
-        self._fetching: dict[tuple[JobId, int], RunJob] = {}
-        self._session = 0
-        self._lease_s = 0.0
-        self._seq = 0
-        self._host_known = False
-        self._connected = False
-        self._welcomed = False
-        self._fencing = False
-        self._hello_due_boot_s = 0.0
-        self._hello_boot_s = -1.0
-        self._acked: OrderedDict[tuple[JobId, int], None] = OrderedDict()
-        self._pulse_boot_s = clock.boot_s()
+        self._core = Agent(hello, clock.boot_s())
 
     def on_start(self) -> None:
         """Take what has come in already."""
@@ -167,240 +103,38 @@ class Minion(Actor):
                 self._take(item)
 
     def _take(self, item: object) -> None:
-        match item:
-            case bytes():
-                self._frame(item)
-            case LinkNews():
-                self._link(item)
-            case BeatNow():
-                self._beat()
-            case Fetched():
-                self._fetched(item)
-            case Wire():
-                self._host(item)
+        event = self._decode(item) if isinstance(item, bytes) else item
+        if isinstance(event, LinkNews):
+            event = LinkChanged(_LINKS.get(event.state, Link.DOWN), event.detail)
+        if isinstance(event, LinkChanged | BeatNow | Fetched | Wire):
+            for step in self._core.handle(event, self._clock.boot_s()):
+                self._carry_out(step)
 
-    # ---- the connection
-
-    def _link(self, news: LinkNews) -> None:
-        self._connected = news.state is LinkState.CONNECTED
-        if self._connected:
-            log.info("master.connected", address=news.detail)
-            self._hello()
-        elif news.state is LinkState.REFUSED:
-            log.error("master.refused_our_key", hint="is the join token right, and not revoked?", detail=news.detail)
-        elif self._welcomed:
-            log.warning("master.disconnected", detail=news.detail)
-        self._welcomed = self._welcomed and self._connected
-
-    def _hello(self) -> None:
-        if not self._host_known or self._fencing or not self._connected:
-            return
-        now = self._clock.boot_s()
-        self._hello_due_boot_s = now + HELLO_AGAIN_S
-        self._hello_boot_s = now
-        base = self._hello_base
-        hello = {name: getattr(base, name) for name in base.__struct_fields__}
-        hello.update(
-            session=self._session, inventory=self._entries.fitting(self._report), sent_boot_s=now, load=self._load()
-        )
-        self._send(Hello(**hello))
-
-    def _send(self, message: Wire, *, urgent: bool = False) -> None:
-        self._dialer.send(self._codec.encode(message), urgent=urgent)
-
-    def _beat(self) -> None:
-        now = self._clock.boot_s()
-        if not self._welcomed:
-            if now >= self._hello_due_boot_s:
-                self._hello()
-            return
-        if now - self._pulse_boot_s > PULSE_S:
-            log.warning("jobhost.hangs", silent_s=round(now - self._pulse_boot_s, 1))
-            return
-        self._seq += 1
-        beat = Beat(
-            session=self._session,
-            seq=self._seq,
-            sent_boot_s=now,
-            inventory=self._entries.fitting(self._report),
-            load=self._load(),
-        )
-        self._send(beat, urgent=True)
-
-    # ---- from the master
-
-    def _frame(self, frame: bytes) -> None:
+    def _decode(self, frame: bytes) -> Wire | None:
         try:
-            message = self._codec.decode(frame)
+            return self._codec.decode(frame)
         except ProtocolError as error:
             log.warning("master.sent_nonsense", code=error.code, error=error.message)
             self._send(ErrorReply(code=error.code, text=error.message))
-            return
-        match message:
-            case Welcome():
-                self._welcome(message)
-            case BeatAck() if message.session == self._session:
-                self._grant(message.sent_boot_s)
-            case RunJob():
-                self._run(message)
-            case ResultAck():
-                self._acknowledged(message)
-            case CancelJob():
-                self._cancel(message)
-            case Fenced() if 0 < self._session < message.floor:
-                self._fence()
-            case Refused():
-                self._refused(message)
-            case ErrorReply():
-                self._error(message)
+            return None
 
-    def _welcome(self, message: Welcome) -> None:
-        # A Welcome to an earlier Hello may name a session that is no more: only the answer to the last one counts.
-        if self._fencing or self._welcomed or message.sent_boot_s != self._hello_boot_s:
-            return
-        if message.session != self._session:
-            self._seq = 0
-            self._acked.clear()
-        self._session = message.session
-        self._lease_s = message.lease_s
-        self._welcomed = True
-        log.info("master.welcomed_us", session=message.session)
-        self._grant(message.sent_boot_s)
-        self._on_session(message.session)
-        self._on_period(message.heartbeat_s)
-        # At once: only a Beat of this session proves what this minion does not know of (docs/adr/0003).
-        self._beat()
+    def _send(self, message: Wire, *, urgent: bool = False) -> None:
+        if isinstance(message, Hello | Beat):
+            message = replace(message, load=self._load())
+        self._dialer.send(self._codec.encode(message), urgent=urgent)
 
-    def _acknowledged(self, message: ResultAck) -> None:
-        """The master has a result: forget the attempt, but not that it was run."""
-        self._acked[message.job, message.attempt] = None
-        while len(self._acked) > ACKED_KEPT:
-            self._acked.popitem(last=False)
-        self._entries.forget(message.job, message.attempt)
-        self._tell_host(ResultAcked(job=message.job, attempt=message.attempt))
-
-    def _grant(self, sent_boot_s: float) -> None:
-        """The lease runs from when we sent what was answered, on our own clock."""
-        self._tell_host(Grant(session=self._session, deadline_boot_s=sent_boot_s + self._lease_s))
-
-    def _run(self, message: RunJob) -> None:
-        key = (message.job, message.attempt)
-        if not self._welcomed or message.session != self._session or key in self._acked:
-            return  # meant for another session; or acknowledged already: a frame that comes late is not run again
-        entry = self._entries.get(message.job, message.attempt)
-        if entry is not None:
-            self._report(entry)
-        elif key not in self._fetching:
-            self._fetching[key] = message
-            self._fetch(message)
-
-    def _fetched(self, fetched: Fetched) -> None:
-        run_job = self._fetching.pop((fetched.job, fetched.attempt), None)
-        if run_job is None or run_job.session != self._session:
-            return
-        if fetched.error:
-            result = Result(
-                status=Status.FAILED, failure_kind=FailureKind.INFRASTRUCTURE, message=f"not started: {fetched.error}"
-            )
-            # Not in the journal: nothing was started. Should we die first, the master sends the job again.
-            entry = Entry(job=run_job.job, attempt=run_job.attempt, state=EntryState.FINISHED, result=result)
-            self._entries.put(entry)
-            self._report(entry)
-            return
-        self._tell_host(Start(run_job=run_job, plugin_dir=fetched.plugin_dir, source_dir=fetched.source_dir))
-
-    def _cancel(self, message: CancelJob) -> None:
-        self._fetching.pop((message.job, message.attempt), None)
-        self._tell_host(
-            Cancel(job=message.job, attempt=message.attempt, grace_s=message.grace_s, reason=message.reason)
-        )
-
-    def _fence(self) -> None:
-        if not self._fencing:
-            log.warning("session.over", session=self._session, effect="all jobs are killed")
-            self._fencing = True
-            self._welcomed = False
-            self._fetching.clear()
-            self._tell_host(Fence())
-
-    def _refused(self, message: Refused) -> None:
-        if not message.retryable:
-            self._leave(EXIT_REFUSED, f"the master refused this minion: {message.text}")
-            return
-        log.error("master.refused_us", reason=message.text)
-        self._hello_due_boot_s = self._clock.boot_s() + REFUSED_AGAIN_S
-
-    def _error(self, message: ErrorReply) -> None:
-        if message.code == "hello_first":
-            if self._welcomed:
-                self._welcomed = False
-                self._hello()
-        else:
-            log.warning("master.refused_a_message", code=message.code, text=message.text, kind=message.kind)
-
-    # ---- from the jobhost
-
-    def _host(self, message: Wire) -> None:
-        match message:
-            case HostHello():
-                self._host_hello(message)
-            case Pulse():
-                self._pulse_boot_s = message.boot_s
-            case Started():
-                self._started(message)
-            case Finished():
-                entry = Entry(
-                    job=message.job, attempt=message.attempt, state=EntryState.FINISHED, result=message.result
-                )
-                self._entries.put(entry)
-                self._report(entry)
-            case FenceDone():
-                self._entries = Inventory(message.entries)
-                self._session = 0
-                self._fencing = False
-                self._hello()
-            case Stopping():
-                self._goodbye()
-
-    def _host_hello(self, message: HostHello) -> None:
-        if message.version != LOCAL_VERSION:
-            text = f"the jobhost speaks version {message.version} of the local protocol, this agent {LOCAL_VERSION}"
-            self._leave(EXIT_REFUSED, text)
-            return
-        self._session = message.session
-        self._entries = Inventory(message.entries)
-        self._pulse_boot_s = self._clock.boot_s()
-        self._host_known = True
-        self._hello()
-
-    def _started(self, message: Started) -> None:
-        known = self._entries.get(message.job, message.attempt)
-        if known is None:
-            self._entries.put(Entry(job=message.job, attempt=message.attempt, state=EntryState.RUNNING))
-        if self._welcomed and (known is None or known.state is EntryState.RUNNING):
-            self._send(
-                JobStarted(
-                    session=self._session,
-                    job=message.job,
-                    attempt=message.attempt,
-                    pid=message.pid,
-                    started_s=message.started_s,
-                )
-            )
-
-    def _report(self, entry: Entry) -> None:
-        """Say how an attempt stands. What gets lost on the way is in every heartbeat."""
-        if not self._welcomed:
-            return
-        if entry.result is not None:
-            finished = JobFinished(session=self._session, job=entry.job, attempt=entry.attempt, result=entry.result)
-            self._send(finished)
-        else:
-            self._send(JobStarted(session=self._session, job=entry.job, attempt=entry.attempt, pid=0, started_s=0.0))
-
-    def _goodbye(self) -> None:
-        if self._welcomed:
-            for entry in self._entries:
-                self._report(entry)
-            self._send(Goodbye(session=self._session))
-        self._leave(EXIT_OK, "")
+    def _carry_out(self, step: Step) -> None:
+        match step:
+            case ToMaster(message, urgent):
+                self._send(message, urgent=urgent)
+            case ToHost(message):
+                self._tell_host(message)
+            case Fetch(run_job):
+                self._fetch(run_job)
+            case Joined(session, heartbeat_s):
+                self._on_session(session)
+                self._on_period(heartbeat_s)
+            case Leave(code, why):
+                self._leave(code, why)
+            case Note(level, event, details):
+                log.log(_LEVELS[level], event, **details)

@@ -7,8 +7,9 @@ import pytest
 
 from actors_support import Deaths
 from cicd.actors.base import Inbox
-from cicd.actors.minion import EXIT_OK, EXIT_REFUSED, BeatNow, Fetched, LinkNews, Minion
+from cicd.actors.minion import LinkNews, Minion
 from cicd.codec import Codec
+from cicd.core.agent.steps import EXIT_OK, EXIT_REFUSED, BeatNow, Fetched
 from cicd.messages.base import Digest, ErrorReply, MinionId, RunId, job_id
 from cicd.messages.jobhost import (
     LOCAL_VERSION,

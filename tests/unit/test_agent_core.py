@@ -1,0 +1,145 @@
+"""The agent's core by itself: what is hard to bring about through its actor."""
+
+from __future__ import annotations
+
+from cicd.core.agent.agent import ACKED_KEPT, Agent
+from cicd.core.agent.steps import BeatNow, Fetch, Leave, Level, Link, LinkChanged, Note, Step, ToHost, ToMaster
+from cicd.messages.base import Digest, ErrorReply, JobId, MinionId, RunId, Wire, job_id
+from cicd.messages.jobhost import (
+    LOCAL_VERSION,
+    Fence,
+    Finished,
+    HostHello,
+    LogGrew,
+    Pulse,
+    ResultAcked,
+    Started,
+    Stopping,
+)
+from cicd.messages.minion import Beat, Fenced, Hello, JobFinished, JobStarted, ResultAck, RunJob, Welcome
+from cicd.messages.run import Result, Status
+
+JOB = job_id(RunId("01run"), 0)
+DONE = Result(status=Status.SUCCEEDED)
+HELLO = Hello(minion=MinionId("id-m"), name="m", hostname="h", version="1", platform="p", slots=2)
+
+
+def joined(session: int = 1, held: int = 0) -> Agent:
+    agent = Agent(HELLO, 100.0)
+    agent.handle(LinkChanged(Link.UP), 100.0)
+    agent.handle(HostHello(version=LOCAL_VERSION, session=held), 100.0)
+    agent.handle(Welcome(session=session, lease_s=10.0, heartbeat_s=1.0, sent_boot_s=100.0), 100.0)
+    return agent
+
+
+def said(steps: list[Step]) -> list[Wire]:
+    return [step.message for step in steps if isinstance(step, ToMaster)]
+
+
+def run_job(job: JobId = JOB) -> RunJob:
+    return RunJob(
+        session=1,
+        run=RunId("01run"),
+        run_number=1,
+        job=job,
+        name="a",
+        attempt=1,
+        pipeline="p",
+        plugin=Digest("a" * 64),
+        plugin_size_bytes=1,
+        source=Digest("b" * 64),
+        source_size_bytes=1,
+    )
+
+
+def test_what_the_link_says_is_noted():
+    """A refused key is an error with a hint; a lost connection is news only to one that was welcomed."""
+    agent = Agent(HELLO, 100.0)
+    (refused,) = agent.handle(LinkChanged(Link.REFUSED, "x"), 100.0)
+    assert isinstance(refused, Note)
+    assert (refused.level, refused.event) == (Level.ERROR, "master.refused_our_key")
+    assert agent.handle(LinkChanged(Link.DOWN), 100.0) == []
+    agent = joined()
+    (lost,) = agent.handle(LinkChanged(Link.DOWN, "x"), 101.0)
+    assert isinstance(lost, Note)
+    assert lost.event == "master.disconnected"
+    assert agent.handle(BeatNow(), 101.0) == []
+    assert agent.handle(Started(job=JOB, attempt=1, pid=5, started_s=1.0), 101.0) == []
+    assert agent.handle(Finished(job=JOB, attempt=1, result=DONE), 101.0) == []
+    hello = said(agent.handle(LinkChanged(Link.UP), 102.0))[0]
+    assert isinstance(hello, Hello)
+    assert (hello.session, [entry.result for entry in hello.inventory]) == (1, [DONE])
+
+
+def test_a_session_that_goes_on_keeps_its_count_and_its_memory():
+    """A master that restarted grants the session that the jobhost holds."""
+    agent = joined()
+    agent.handle(ResultAck(job=JOB, attempt=1), 101.0)
+    agent.handle(LinkChanged(Link.DOWN), 102.0)
+    agent.handle(LinkChanged(Link.UP), 103.0)
+    steps = agent.handle(Welcome(session=1, lease_s=10.0, heartbeat_s=1.0, sent_boot_s=103.0), 103.0)
+    assert [beat.seq for beat in said(steps) if isinstance(beat, Beat)] == [2]
+    assert agent.handle(run_job(), 104.0) == []
+
+
+def test_memory_of_what_was_acknowledged_has_a_bound():
+    """The oldest is forgotten."""
+    agent = joined()
+    for number in range(ACKED_KEPT + 1):
+        agent.handle(ResultAck(job=job_id(RunId("r"), number), attempt=1), 101.0)
+    assert agent.handle(run_job(job_id(RunId("r"), 1)), 101.0) == []
+    assert agent.handle(run_job(job_id(RunId("r"), 0)), 101.0) == [Fetch(run_job(job_id(RunId("r"), 0)))]
+
+
+def test_being_told_twice_that_the_session_is_over_ends_it_once():
+    """The second comes while the jobhost still kills."""
+    agent = joined()
+    assert ToHost(Fence()) in agent.handle(Fenced(floor=2), 101.0)
+    assert agent.handle(Fenced(floor=2), 101.0) == []
+    assert agent.handle(BeatNow(), 109.0) == []
+
+
+def test_a_start_that_is_told_after_the_end_changes_nothing():
+    """The result is what counts."""
+    agent = joined()
+    agent.handle(Finished(job=JOB, attempt=1, result=DONE), 101.0)
+    assert agent.handle(Started(job=JOB, attempt=1, pid=5, started_s=1.0), 101.0) == []
+    (again,) = said(agent.handle(run_job(), 102.0))
+    assert isinstance(again, JobFinished)
+
+
+def test_a_run_that_comes_again_while_it_runs_is_answered():
+    """And while it is fetched it is not fetched again."""
+    agent = joined()
+    assert agent.handle(run_job(), 101.0) == [Fetch(run_job())]
+    assert agent.handle(run_job(), 101.0) == []
+    agent.handle(Started(job=JOB, attempt=1, pid=5, started_s=1.0), 101.0)
+    (again,) = said(agent.handle(run_job(), 102.0))
+    assert isinstance(again, JobStarted)
+
+
+def test_what_the_master_does_not_take_is_noted():
+    """Only `hello_first` is acted upon, and only by one that thought it was welcome."""
+    agent = joined()
+    (note,) = agent.handle(ErrorReply(code="unknown_kind", text="?"), 101.0)
+    assert isinstance(note, Note)
+    agent.handle(LinkChanged(Link.DOWN), 101.0)
+    assert agent.handle(ErrorReply(code="hello_first", text="?"), 101.0) == []
+
+
+def test_one_that_nobody_welcomed_leaves_without_a_word():
+    """There is no session to say goodbye for."""
+    agent = Agent(HELLO, 100.0)
+    (leave,) = agent.handle(Stopping(), 100.0)
+    assert isinstance(leave, Leave)
+
+
+def test_a_jobhost_that_hangs_gets_no_heartbeat_until_it_pulses():
+    """Its pulse is what counts; what is not for the agent's core is passed over."""
+    agent = joined()
+    (note,) = agent.handle(BeatNow(), 104.0)
+    assert isinstance(note, Note)
+    agent.handle(Pulse(boot_s=104.0), 104.0)
+    assert agent.handle(LogGrew(job=JOB, attempt=1, path="", size_bytes=1), 104.0) == []
+    assert [type(message) for message in said(agent.handle(BeatNow(), 104.0))] == [Beat]
+    assert agent.handle(ResultAck(job=JOB, attempt=1), 104.0) == [ToHost(ResultAcked(job=JOB, attempt=1))]
