@@ -47,6 +47,7 @@ from cicd.messages.pipeline import Source
 from cicd.plugins.repository import make_source
 from cicd.storage.lmdb import LmdbStorage
 from cicd.storage.records import Records
+from cicd.storage.room import Room
 from cicd.transport.base import Delivery, Listener, PeerEvent
 from cicd.transport.curve import load_or_create_keys
 from cicd.transport.policy import CLIENT_DOMAIN, MINION_DOMAIN, KeyRing
@@ -75,6 +76,7 @@ class Master:
         ids = IdSource(clock)
         started_s = clock.wall_s()
 
+        room = Room(data_dir, config.store.reserve_bytes)
         self.storage = LmdbStorage(data_dir / "store", max_size_bytes=config.store.max_size_bytes)
         settings = CoreSettings(
             heartbeat_s=config.cluster.heartbeat_s,
@@ -110,7 +112,7 @@ class Master:
         routes = Routes(self.transport.name_peer)
         logs = LogFiles(data_dir / "logs")
 
-        store_actor = Store.start(self.storage, die)
+        store_actor = Store.start(self.storage, die, room)
         store = StoreClient(store_actor)
         scheduler_actor = Scheduler.start(
             cluster=cluster,
@@ -175,7 +177,7 @@ class Master:
             ids=ids,
             about=About(started_s=started_s, data_dir=data_dir, endpoints=self.endpoints.addresses()),
         )
-        desk = ClientDesk.start(self._desk_in, self._client, Calls(tools), clock, die)
+        desk = ClientDesk.start(self._desk_in, self._client, Calls(tools, room), clock, die)
         monitor = HeartbeatMonitor.start(events, clock, die)
         # In the order in which they are stopped: who asks others goes before those it asks.
         self._actors: list[pykka.ActorRef[Any]] = [

@@ -97,6 +97,7 @@ class Archive(Actor):
         self._codec = Codec(TO_MASTER)
         self._minion_of: dict[PeerId, MinionId] = {}
         self._owner: dict[tuple[JobId, int], MinionId] = {}
+        self._full = False
         self.dropped: Counter[str] = Counter()
 
     def on_start(self) -> None:
@@ -118,15 +119,33 @@ class Archive(Actor):
                 if item.state is PeerState.GONE:
                     self._minion_of.pop(item.peer, None)
                 continue
-            self._take(item, touched, ends)
+            try:
+                self._take(item, touched, ends)
+            except OSError as error:
+                self._no_room(error)
         news: list[LogNews] = []
         for (job, attempt), (file, peer) in touched.items():
-            file.sync()
+            try:
+                file.sync()
+            except OSError as error:
+                self._no_room(error)
+                continue
+            if self._full:
+                self._full = False
+                log.info("archive.has_room")
             self._send(peer, LogAck(job=job, attempt=attempt, offset=file.size_bytes))
             news.append(LogNews(job, attempt, file.size_bytes))
         news += self._store_ends(ends)
         if news:
             self._on_log(news)
+
+    def _no_room(self, error: OSError) -> None:
+        """A full disk: nothing is acknowledged, and minions ask again every few seconds where to go on."""
+        self.dropped["disk"] += 1
+        if not self._full:
+            self._full = True
+            effect = "logs wait on their minions until there is room"
+            log.error("archive.full", error=str(error), effect=effect)
 
     def _take(
         self,
@@ -216,7 +235,11 @@ class Archive(Actor):
         writes: list[Write] = []
         good: list[tuple[PeerId, LogEnd]] = []
         for peer, end in ends:
-            file = self._logs.open(end.job, end.attempt)
+            try:
+                file = self._logs.open(end.job, end.attempt)
+            except OSError as error:
+                self._no_room(error)
+                continue
             if file.size_bytes < end.size_bytes:
                 self._send(peer, LogAck(job=end.job, attempt=end.attempt, offset=file.size_bytes))
                 continue

@@ -8,7 +8,11 @@ import zlib
 from collections import OrderedDict
 from pathlib import Path
 
+import structlog
+
 from cicd.messages.base import JobId, split_job_id
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 MAX_OPEN = 128
 """Files that are kept open; the one that was used longest ago is closed first."""
@@ -28,13 +32,16 @@ class LogFile:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.size_bytes = os.fstat(self._fd).st_size
         self._hash = hashlib.sha256() if self.size_bytes == 0 else None
-        self._dirty = False
+        self._durable_bytes = self.size_bytes
 
     def append(self, offset: int, data: bytes, crc32: int) -> bool:
         """Add `data`, which belongs at `offset`; what is there already is left out.
 
         Returns:
             False if it does not fit on (a gap) or is damaged: nothing was written.
+
+        Raises:
+            OSError: the disk is full or failing; what was written counts.
         """
         if zlib.crc32(data) != crc32 or offset > self.size_bytes or offset < 0:
             return False
@@ -45,14 +52,24 @@ class LogFile:
                 self._hash.update(fresh[:written])
             self.size_bytes += written
             fresh = fresh[written:]
-            self._dirty = True
         return True
 
     def sync(self) -> None:
-        """Make what was appended durable."""
-        if self._dirty:
+        """Make what was appended durable.
+
+        Raises:
+            OSError: it could not be. The file is as it was at the last sync: another one would not tell what is lost.
+        """
+        if self._durable_bytes == self.size_bytes:
+            return
+        try:
             os.fdatasync(self._fd)
-            self._dirty = False
+        except OSError:
+            os.ftruncate(self._fd, self._durable_bytes)
+            self.size_bytes = self._durable_bytes
+            self._hash = None
+            raise
+        self._durable_bytes = self.size_bytes
 
     def sha256(self) -> str:
         """Return the hash of the whole file, in hexadecimal; read again only if not written here from its start."""
@@ -65,9 +82,13 @@ class LogFile:
         return self._hash.hexdigest()
 
     def close(self) -> None:
-        """Make durable and close."""
-        self.sync()
-        os.close(self._fd)
+        """Make durable, if that is possible, and close: only what was acknowledged has to be."""
+        try:
+            self.sync()
+        except OSError as error:
+            log.warning("log.not_durable", path=str(self.path), error=str(error))
+        finally:
+            os.close(self._fd)
 
 
 class LogFiles:

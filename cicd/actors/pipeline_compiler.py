@@ -7,6 +7,7 @@ is part of the pipeline's record, so one that a crash interrupted is found at th
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ import structlog
 from msgspec.structs import replace
 from packaging.specifiers import SpecifierSet
 
-from cicd.actors.base import Actor, Inbox, Wake
+from cicd.actors.base import Actor, Inbox, Tick, Wake
 from cicd.actors.build_host import BuildHost
 from cicd.actors.crash import Die
 from cicd.actors.scheduler import SchedulerClient
 from cicd.actors.store import StoreClient
+from cicd.actors.ticker import Ticker
 from cicd.clock import Clock
 from cicd.errors import ConflictError, NotFoundError, UserError
 from cicd.ids import IdSource
@@ -31,7 +33,7 @@ from cicd.messages.client import CreatePipeline
 from cicd.messages.cluster import MinionRecord
 from cicd.messages.pipeline import BuildState, PipelineRecord, PluginRecord, Source
 from cicd.storage import records
-from cicd.storage.base import PreconditionFailedError, Storage
+from cicd.storage.base import PreconditionFailedError, Storage, StoreFullError
 from cicd.storage.records import Records
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -39,6 +41,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MINORS = range(11, 31)
 """Python 3 versions that a minion may have."""
+
+RETRY_S = 1.0
+"""Between tries to store a build whose end found no room."""
 
 MakeSource = Callable[[str, str, str], Source]
 """(repository, ref, path) as typed -> Source, or UserError."""
@@ -103,6 +108,8 @@ class PipelineCompiler(Actor):
         self._on_built = on_built
         self._running: set[PipelineId] = set()
         self._again: set[PipelineId] = set()
+        self._unsaved: list[Wire] = []
+        self._ticker: Ticker | None = None
 
     def on_start(self) -> None:
         """Do again what a crash interrupted."""
@@ -115,8 +122,11 @@ class PipelineCompiler(Actor):
         """Carry out a call, or take in what the build host says."""
         match message:
             case Wake():
-                for news in self._inbox.drain():
-                    self._ended(news)
+                self._unsaved += self._inbox.drain()
+                self._take_in()
+                return None
+            case Tick():
+                self._take_in()
                 return None
             case Create(call, by):
                 return self._create(call, by)
@@ -125,6 +135,29 @@ class PipelineCompiler(Actor):
             case Delete(name):
                 return self._delete(name)
         raise TypeError(f"PipelineCompiler: {type(message).__name__}")
+
+    def on_stop(self) -> None:
+        """Stop trying."""
+        self._stop_ticking()
+
+    def _take_in(self) -> None:
+        """Take in what the build host said, in order; what finds no room in the store is tried again."""
+        while self._unsaved:
+            try:
+                self._ended(self._unsaved[0])
+            except StoreFullError as error:
+                if self._ticker is None:
+                    log.error("store.full", error=error.message, effect="an ended build waits for room")  # noqa: TRY400  it is expected
+                    self._ticker = Ticker(self.actor_ref, RETRY_S, "builds-wait")
+                    self._ticker.start()
+                return
+            del self._unsaved[0]
+        self._stop_ticking()
+
+    def _stop_ticking(self) -> None:
+        if self._ticker is not None:
+            self._ticker.stop()
+            self._ticker = None
 
     def _create(self, call: CreatePipeline, by: str) -> PipelineRecord:
         if not _NAME.fullmatch(call.name):
@@ -186,8 +219,9 @@ class PipelineCompiler(Actor):
 
     def _start(self, pipeline: PipelineRecord) -> None:
         path = build_log_path(self._data_dir, pipeline.id, pipeline.build)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a full disk: the build fails and says so
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
         self._running.add(pipeline.id)
         log.info("build.started", pipeline=pipeline.name, build=pipeline.build)
         self._build_host.send(
@@ -203,11 +237,9 @@ class PipelineCompiler(Actor):
     def _ended(self, news: Wire) -> None:
         if not isinstance(news, Built | BuildFailed):
             return
-        self._running.discard(news.pipeline)
         pipeline = Records(self._storage).pipeline_by_id(news.pipeline)
-        again = news.pipeline in self._again
-        self._again.discard(news.pipeline)
         if pipeline is None or pipeline.build != news.number:
+            self._over(news.pipeline)
             return  # deleted meanwhile
         if isinstance(news, Built):
             news = self._fit(news)
@@ -217,9 +249,21 @@ class PipelineCompiler(Actor):
             pipeline = replace(pipeline, build_state=BuildState.FAILED, build_error=news.error)
             self._store.commit(records.save_pipeline(pipeline))
             log.warning("build.failed", pipeline=pipeline.name, build=news.number, error=news.error)
+        again = self._over(news.pipeline)
         self._on_built(pipeline)
         if again:
-            self._build_anew(pipeline)
+            try:
+                self._build_anew(pipeline)
+            except StoreFullError:
+                self._again.add(pipeline.id)
+                raise
+
+    def _over(self, pipeline: PipelineId) -> bool:
+        """Note that a build is over and stored; return whether another one was asked for meanwhile."""
+        self._running.discard(pipeline)
+        again = pipeline in self._again
+        self._again.discard(pipeline)
+        return again
 
     def _fit(self, news: Built) -> Built | BuildFailed:
         """Note what a minion must offer, and refuse what none of those there are can run."""
@@ -228,7 +272,7 @@ class PipelineCompiler(Actor):
         if plugin.tags and minions and not any(set(plugin.tags) & set(minion.tags) for minion in minions):
             error = unmet(plugin, minions)
             path = build_log_path(self._data_dir, news.pipeline, news.number)
-            with path.open("a", encoding="utf-8") as file:
+            with contextlib.suppress(OSError), path.open("a", encoding="utf-8") as file:
                 file.write(f"build failed: {error}\n")
             return BuildFailed(pipeline=news.pipeline, number=news.number, code="build", error=error)
         return replace(news, plugin=plugin)

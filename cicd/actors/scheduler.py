@@ -2,28 +2,30 @@
 
 One turn: drain the inbox, decide on everything at once, one transaction, then all effects (rule R1: commit, then send).
 While the transaction is on its way new events gather for the next turn, which is what groups commits. A commit that
-finds no room is tried again as it is, and nothing new is taken in meanwhile: the core never runs ahead of the store.
+finds no room is tried again as it is; until then the core takes nothing in, as it must never run ahead of the store,
+and only signs of life are answered (`core.standstill`, docs/adr/0005).
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pykka
 import structlog
 
-from cicd.actors.base import Actor, Inbox, Wake, ask
+from cicd.actors.base import Actor, Inbox, Tick, Wake, ask
 from cicd.actors.crash import Die
 from cicd.actors.routes import Routes
 from cicd.actors.store import StoreClient
+from cicd.actors.ticker import Ticker
 from cicd.clock import Clock
 from cicd.codec import Codec
 from cicd.core.cluster import Cluster
 from cicd.core.events import Event, MinionFinishedJob, Now
 from cicd.core.plan import Answer, Bind, Effect, Plan, Reply, Send
+from cicd.core.standstill import Standstill
 from cicd.errors import NotFoundError, ProtocolError
 from cicd.messages.base import JobId, MinionId, RunId, Wire
 from cicd.messages.client import MinionView
@@ -37,9 +39,22 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 RETRY_S = 0.5
 """Between tries of a commit that found no room."""
+ASKERS_WAIT_S = 5.0
+"""How long people whose calls are part of such a commit are left waiting for it."""
 
 OnReply = Callable[[Reply], None]
 OnSaved = Callable[[Plan], None]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A plan that found no room in the store, and what happens until it does."""
+
+    plan: Plan
+    error: StoreFullError
+    standstill: Standstill
+    since_boot_s: float
+    tried_boot_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +105,20 @@ class Scheduler(Actor):
         self._on_reply = on_reply
         self._on_saved = on_saved
         self._codec = Codec(TO_MINION)
+        self._waiting: _Waiting | None = None
+        self._ticker: Ticker | None = None
 
     def on_start(self) -> None:
         """Take what has come in already."""
         self._inbox.attach(self.actor_ref)
 
+    def on_stop(self) -> None:
+        """Let a plan that waits for room go: nothing of it was told to anybody."""
+        self._stop_ticking()
+
     def on_receive(self, message: Any) -> Any:
         """Take a turn, or answer a question about the present."""
-        if isinstance(message, Wake):
+        if isinstance(message, Wake | Tick):
             self._turn()
             return None
         if isinstance(message, AskWaits):
@@ -110,28 +131,68 @@ class Scheduler(Actor):
         return Now(boot_s=self._clock.boot_s(), wall_s=self._clock.wall_s())
 
     def _turn(self) -> None:
-        plan = self._cluster.handle(self._inbox.drain(), self._now())
-        if plan.saves:
-            self._commit(writes_of(plan))
-            self._on_saved(plan)
+        events = self._inbox.drain()
+        if self._waiting is not None:
+            kept = self._wait(self._waiting, events)
+            if kept is None:
+                return
+            events = kept
+        plan = self._cluster.handle(events, self._now())
+        if plan.saves and not self._commit(plan):
+            return
+        self._carry_out_all(plan)
+
+    def _commit(self, plan: Plan) -> bool:
+        """Store a plan; return whether there was room. If not, it waits."""
+        try:
+            self._store.commit(writes_of(plan))
+        except StoreFullError as error:
+            now = self._clock.boot_s()
+            if self._waiting is None:
+                effect = "nothing new is taken in until there is room; what runs goes on"
+                log.error("store.full", error=error.message, effect=effect)  # noqa: TRY400  it is expected
+                self._waiting = _Waiting(plan, error, Standstill(self._cluster.book), now, now)
+                self._ticker = Ticker(self.actor_ref, RETRY_S, "store-full")
+                self._ticker.start()
+            self._waiting.tried_boot_s = now
+            return False
+        self._on_saved(plan)
+        return True
+
+    def _wait(self, waiting: _Waiting, events: list[Event]) -> list[Event] | None:
+        """Try a waiting plan again; return what the core has to take in next, or None: there still is no room."""
+        now = self._clock.boot_s()
+        if now - waiting.tried_boot_s >= RETRY_S and self._commit(waiting.plan):
+            log.info("store.has_room", waited_s=round(now - waiting.since_boot_s, 1))
+            self._waiting = None
+            self._stop_ticking()
+            self._carry_out_all(waiting.plan)
+            return [*waiting.standstill.kept(), *events]
+        for effect in waiting.standstill.take(events, waiting.error):
+            self._carry_out(effect)
+        if now - waiting.since_boot_s >= ASKERS_WAIT_S:
+            self._answer_askers(waiting)
+        return None
+
+    def _answer_askers(self, waiting: _Waiting) -> None:
+        """Tell those whose calls wait in the plan; what they asked for is done once there is room."""
+        error = StoreFullError(
+            f"{waiting.error.message}; what you asked for was taken in, and is done once there is room"
+        )
+        effects = waiting.plan.effects
+        for effect in effects:
+            if isinstance(effect, Reply):
+                self._on_reply(Reply(effect.asker, error))
+        waiting.plan.effects = [effect for effect in effects if not isinstance(effect, Reply)]
+
+    def _stop_ticking(self) -> None:
+        if self._ticker is not None:
+            self._ticker.stop()
+            self._ticker = None
+
+    def _carry_out_all(self, plan: Plan) -> None:
         for effect in plan.effects:
             self._carry_out(effect)
-
-    def _commit(self, writes: Sequence[Write]) -> None:
-        waiting = False
-        while True:
-            try:
-                self._store.commit(writes)
-            except StoreFullError as error:
-                if not waiting:
-                    effect = "nothing new is taken in until there is room"
-                    log.error("store.full", error=error.message, effect=effect)  # noqa: TRY400  it is expected
-                waiting = True
-                time.sleep(RETRY_S)
-            else:
-                if waiting:
-                    log.info("store.has_room")
-                return
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:

@@ -11,7 +11,8 @@ import structlog
 
 from cicd.actors.base import Actor, ask
 from cicd.actors.crash import Die
-from cicd.storage.base import Precondition, Storage, StoreBrokenError, Write
+from cicd.storage.base import Precondition, Storage, StoreBrokenError, StoreFullError, Write
+from cicd.storage.room import Room
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -34,18 +35,20 @@ class Store(Actor):
 
     Args:
         storage: where to; open, used by no other writer.
+        room: has a ballast to free for a commit that finds no room; None: there is none.
     """
 
-    def __init__(self, storage: Storage, die: Die) -> None:
+    def __init__(self, storage: Storage, die: Die, room: Room | None = None) -> None:
         super().__init__(die)
         self._storage = storage
+        self._room = room
         self._commits = 0
 
     def on_receive(self, message: Any) -> Any:
         """Carry out one commit."""
         if isinstance(message, Commit):
             try:
-                self._storage.commit(message.preconditions, message.writes)
+                self._commit(message)
             except StoreBrokenError as error:
                 self._die("Store", error)
                 raise
@@ -54,6 +57,14 @@ class Store(Actor):
         if isinstance(message, CountCommits):
             return self._commits
         raise TypeError(f"Store: {type(message).__name__}")
+
+    def _commit(self, message: Commit) -> None:
+        try:
+            self._storage.commit(message.preconditions, message.writes)
+        except StoreFullError:
+            if self._room is None or not self._room.release():
+                raise
+            self._storage.commit(message.preconditions, message.writes)
 
 
 class StoreClient:

@@ -118,9 +118,11 @@ class Store(Section, frozen=True):
 
     Attributes:
         max_size_bytes: it never grows beyond this.
+        reserve_bytes: of the disk, for what runs already when it is full; 0: none.
     """
 
     max_size_bytes: int = 16 * 1024**3
+    reserve_bytes: int = 32 * 1024**2
 
 
 @configuration
@@ -170,6 +172,8 @@ def _finish(config: MasterConfig) -> tuple[MasterConfig, list[Problem]]:
     problems += _compiler_problems(config.compiler)
     if config.store.max_size_bytes < 16 * 1024**2:
         problems.append(Problem("store.max_size_bytes", "16777216 (16 MiB) is the least"))
+    if config.store.reserve_bytes < 0:
+        problems.append(Problem("store.reserve_bytes", "0 (no reserve) is the least"))
     return config, problems
 
 

@@ -44,15 +44,29 @@ def hello(book: Book, event: MinionSaidHello) -> None:
     liveness.extend(book, entry, event.received_boot_s)
     _rename(book, entry, message.name)
     book.save_minion(entry, _described(entry.record, message, session))
-    welcome = Welcome(
+    book.plan.effects.append(Bind(message.minion, event.origin, message.name))
+    book.plan.effects.append(Answer(event.origin, welcome(book, message, session)))
+    inventory.from_hello(book, entry, message.inventory)
+
+
+def welcome(book: Book, message: Hello, session: int) -> Welcome:
+    """Return the answer to a Hello that is accepted."""
+    return Welcome(
         session=session,
         lease_s=book.settings.lease_s,
         heartbeat_s=book.settings.heartbeat_s,
         sent_boot_s=message.sent_boot_s,
     )
-    book.plan.effects.append(Bind(message.minion, event.origin, message.name))
-    book.plan.effects.append(Answer(event.origin, welcome))
-    inventory.from_hello(book, entry, message.inventory)
+
+
+def is_as_stored(record: MinionRecord, message: Hello) -> bool:
+    """Return whether a Hello is of the session and the name that its minion's record has: nobody has to decide."""
+    return (
+        message.protocol == PROTOCOL_VERSION
+        and message.session == record.session
+        and not record.fenced
+        and message.name == record.name
+    )
 
 
 def _refusal(book: Book, message: Hello) -> Refused | None:

@@ -6,11 +6,13 @@ import threading
 
 import pytest
 
-from actors_support import MasterInside
-from cicd.core.events import MinionFinishedJob
+from actors_support import MasterInside, run_record
+from cicd.actors import scheduler
+from cicd.clock import SystemClock
+from cicd.core.events import Asker, MinionBeat, MinionFinishedJob, RunCancelRequested, RunSubmitted
 from cicd.messages.base import MinionId, RunId, job_id
-from cicd.messages.minion import JobFinished, ResultAck
-from cicd.messages.pipeline import JobSpec
+from cicd.messages.minion import Beat, BeatAck, JobFinished, ResultAck
+from cicd.messages.pipeline import JobSpec, PipelineSpec
 from cicd.messages.run import JobState, Result, RunState, Status
 from cicd.storage.base import StoreFullError
 from cicd.storage.records import Records
@@ -74,6 +76,66 @@ def test_nothing_is_sent_before_it_is_stored(master):
     assert not master.deaths.seen
 
 
+class FullDisk:
+    """A store that takes nothing until it is freed."""
+
+    def __init__(self, storage) -> None:
+        self._commit = storage.commit
+        self.full = True
+        self.tries = 0
+        storage.commit = self.commit
+
+    def commit(self, preconditions, writes):
+        self.tries += 1
+        if self.full:
+            raise StoreFullError("no room")
+        self._commit(preconditions, writes)
+
+
+def test_a_full_disk_costs_no_minion_its_lease_and_nothing_is_decided(master):
+    """Beats are answered, calls refused; results wait for room, and it goes on by itself."""
+    master.hello("m")
+    master.submit("run", (JobSpec(name="a"), JobSpec(name="b")))
+    wait_until(lambda: len(master.runs_sent()) == 1, timeout_s=10)
+    disk = FullDisk(master.storage)
+    master.events.put([finished("run", 0)])
+    wait_until(lambda: disk.tries, timeout_s=10)
+    plans = len(master.plans)
+
+    # Not of the plan that waits, which has the first job's result: that is not told before it is stored.
+    now = SystemClock().boot_s()
+    beat = Beat(session=1, seq=5, sent_boot_s=now, inventory=())
+    master.events.put([MinionBeat(minion=MinionId("id-m"), beat=beat, received_boot_s=now)])
+    master.events.put([RunCancelRequested(run=RunId("run"), by="ada", asker=Asker(1))])
+    wait_until(lambda: master.replies, timeout_s=10)
+    assert isinstance(master.replies[0].result, StoreFullError)
+    assert [ack.seq for ack in master.listener.of(BeatAck)] == [5]
+    assert master.listener.of(ResultAck) == []
+    tries = disk.tries
+    wait_until(lambda: disk.tries >= tries + 2, timeout_s=10)
+    assert len(master.plans) == plans
+
+    disk.full = False
+    wait_until(lambda: len(master.runs_sent()) >= 2, timeout_s=10)
+    assert len(master.listener.of(ResultAck)) == 1
+    # The beat that was answered is the core's too, only later: it is answered again.
+    wait_until(lambda: len(master.listener.of(BeatAck)) == 2, timeout_s=10)
+    assert not master.deaths.seen
+
+
+def test_people_whose_call_waits_for_room_are_told(master, monkeypatch):
+    monkeypatch.setattr(scheduler, "ASKERS_WAIT_S", 0.0)
+    disk = FullDisk(master.storage)
+    record = run_record("run")
+    spec = PipelineSpec(name="p", jobs=(JobSpec(name="a"),))
+    master.events.put([RunSubmitted(run=record, spec=spec, asker=Asker(3))])
+    wait_until(lambda: master.replies, timeout_s=10)
+    assert "is done once there is room" in master.replies[0].result.message
+    disk.full = False
+    wait_until(lambda: Records(master.storage).run(RunId("run")), timeout_s=10)
+    assert len(master.replies) == 1
+
+
 def test_a_dead_scheduler_ends_the_process(master):
     """An exception in a turn is not survived: half a master is worse than none."""
     master.events.put([object()])
@@ -93,10 +155,6 @@ def test_why_a_job_waits_is_told(master):
 def test_a_job_that_is_too_large_to_send_fails_clearly(master):
     """Parameters that fit into no frame end the job, not the master."""
     from msgspec.structs import replace
-
-    from actors_support import run_record
-    from cicd.core.events import RunSubmitted
-    from cicd.messages.pipeline import PipelineSpec
 
     master.hello("m")
     record = replace(run_record("run"), params={"big": "x" * 300_000})

@@ -15,6 +15,10 @@ from cicd.core.events import (
     Asker,
 )
 from cicd.messages import client as c
+from cicd.storage.room import Room
+
+_BEGIN_SOMETHING = (c.StartRun, c.CreatePipeline, c.RecompilePipeline, c.CreateToken)
+"""Calls that are refused while the master's disk is nearly full; what ends or removes something is not."""
 
 
 class Calls:
@@ -22,9 +26,11 @@ class Calls:
 
     Args:
         tools: what calls are answered with.
+        room: of the master's disk; None: it is never full.
     """
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, room: Room | None = None) -> None:
+        self._room = room
         nouns = (
             MasterCalls(tools),
             PipelineCalls(tools),
@@ -41,6 +47,8 @@ class Calls:
         """Answer a call of `user`; `asker` is what the Scheduler's reply will carry.
 
         Raises:
-            CicdError: what is wrong with it.
+            CicdError: what is wrong with it; StoreFullError: the disk is nearly full.
         """
+        if self._room is not None and isinstance(call, _BEGIN_SOMETHING):
+            self._room.check()
         return self._methods[type(call).__name__](call, user, asker)

@@ -25,7 +25,7 @@ from cicd.codec import Codec, UnknownKindError
 from cicd.core.events import Asker
 from cicd.core.plan import Plan
 from cicd.core.plan import Reply as CoreReply
-from cicd.errors import CicdError, ProtocolError
+from cicd.errors import CicdError, ProtocolError, UnavailableError
 from cicd.messages.base import PROTOCOL_VERSION, ErrorReply, Wire
 from cicd.messages.client import (
     FROM_CLIENT,
@@ -161,6 +161,11 @@ class ClientDesk(Actor):
             answer = self._calls.answer(request.call, user, asker)
         except CicdError as error:
             self._fail(peer, request.id, error)
+            return
+        except OSError as error:
+            # The disk, most likely: nothing else of a call touches the system.
+            log.exception("call.failed", call=type(request.call).__name__, error=str(error))
+            self._fail(peer, request.id, UnavailableError(f"the master's disk: {error}", code="disk"))
             return
         if isinstance(answer, Stream):
             if sum(key[0] == peer for key in self._streams) >= MAX_STREAMS_OF_PEER:
