@@ -17,6 +17,28 @@ class Connection(StrEnum):
     """Its lease ran out: what ran there was given up."""
 
 
+class Availability(StrEnum):
+    """What people said of a minion."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    """No new jobs until it is resumed."""
+    DRAINING = "draining"
+    """No new jobs, and it leaves when nothing of it is left to do."""
+
+
+class HealthReason(Message, frozen=True):
+    """Why a minion is not well: it gets no new jobs while there is one.
+
+    Attributes:
+        source: what found it: `disk`, `memory`, `load`, `clock`, or `check.NAME`.
+        text: for people, such as `disk 97 % full, limit 95 %`.
+    """
+
+    source: str
+    text: str
+
+
 class MinionRecord(Message, frozen=True):
     """What must survive of a minion: its name, its session floor, what people said of it.
 
@@ -24,6 +46,9 @@ class MinionRecord(Message, frozen=True):
         session: the newest session granted, the floor: an older one is refused.
         fenced: the floor was raised by losing the lease: the session itself is no longer valid either.
         suspended: whether people told it to take no new jobs.
+        draining: suspended, and it is to leave when its jobs have ended; over once it has left.
+        suspended_s: when people said so, wall time.
+        left: it was lost by leaving on purpose.
         ring: its place in the round-robin ring; never changes.
     """
 
@@ -35,6 +60,9 @@ class MinionRecord(Message, frozen=True):
     suspended: bool = False
     suspended_by: str = ""
     suspended_why: str = ""
+    suspended_s: float = 0.0
+    draining: bool = False
+    left: bool = False
     hostname: str = ""
     version: str = ""
     platform: str = ""
@@ -42,6 +70,13 @@ class MinionRecord(Message, frozen=True):
     tags: tuple[str, ...] = ()
     slots: int = 1
     joined_s: float = 0.0
+
+    @property
+    def availability(self) -> Availability:
+        """What people said of it."""
+        if self.draining:
+            return Availability.DRAINING
+        return Availability.SUSPENDED if self.suspended else Availability.ACTIVE
 
 
 class Disk(Message, frozen=True):

@@ -12,7 +12,9 @@ version of its own, so that an upgraded agent can meet an older jobhost. Deadlin
     Fence                              ->     kill all
                                        <-     FenceDone(entries)
                                        <-     Pulse                       each second: the jobhost's loop turns
-                                       <-     Stopping                    ending on purpose, nothing runs any more
+                                       <-     Checks                      how the self-checks stand, when one has ended
+    Leave                              ->     only if the journal and the spool are empty
+                                       <-     Stopping(idle)              ending on purpose, nothing runs any more
 """
 
 from cicd.messages.base import JobId, Message, Wire
@@ -142,9 +144,40 @@ class Pulse(Wire, frozen=True):
     boot_s: float
 
 
+class CheckState(Message, frozen=True):
+    """How a self-check stands.
+
+    Attributes:
+        failures: how often it has failed in a row, up to now.
+        passed: whether it has ever passed.
+        text: why it failed last: the first line of its output, or how it ended.
+    """
+
+    name: str
+    failures: int = 0
+    passed: bool = False
+    text: str = ""
+
+
+class Checks(Wire, frozen=True):
+    """All self-checks that have run at least once."""
+
+    states: tuple[CheckState, ...] = ()
+
+
+class Leave(Wire, frozen=True):
+    """The master has nothing more for this minion: end, unless something is still to be delivered. Said again."""
+
+
 class Stopping(Wire, frozen=True):
-    """The jobhost ends on purpose and nothing runs: the agent says Goodbye and exits."""
+    """The jobhost ends on purpose and nothing runs: the agent says Goodbye and exits.
+
+    Attributes:
+        idle: the journal is empty: nothing that was ever given to this minion waits to be told.
+    """
+
+    idle: bool = False
 
 
-TO_HOST: tuple[type[Wire], ...] = (AgentHello, Grant, Start, Cancel, ResultAcked, LogStored, Fence)
-TO_AGENT: tuple[type[Wire], ...] = (HostHello, Started, Finished, LogGrew, LogClosed, FenceDone, Pulse, Stopping)
+TO_HOST: tuple[type[Wire], ...] = (AgentHello, Grant, Start, Cancel, ResultAcked, LogStored, Fence, Leave)
+TO_AGENT: tuple[type[Wire], ...] = (HostHello, Started, Finished, LogGrew, LogClosed, FenceDone, Pulse, Checks, Stopping)

@@ -10,6 +10,8 @@
     JobFinished(job, attempt, result) ->                                    again until acknowledged
                                       <-     ResultAck(job, attempt)
                                       <-     CancelJob(job, attempt)
+                                      <-     BeatAck(leave)                 draining, and nothing is held: leave
+    Goodbye(session, idle)            ->                                    the last word
                                       <-     Fenced(session)                kill all, say Hello with session 0
 
 `session` counts a minion's incarnations; the master stores its floor. `attempt` is a job's fencing token. Either is
@@ -20,7 +22,7 @@ elsewhere.
 from enum import StrEnum
 
 from cicd.messages.base import PROTOCOL_VERSION, Digest, ErrorReply, JobId, Message, MinionId, RunId, Wire
-from cicd.messages.cluster import Load
+from cicd.messages.cluster import HealthReason, Load
 from cicd.messages.run import Result
 
 
@@ -55,6 +57,7 @@ class Hello(Wire, frozen=True):
         inventory: every unacknowledged entry of its journal, running attempts among them.
         tags: interpreters and platforms it can run plugins for, such as `cp311-linux_x86_64`.
         capabilities: optional parts of the protocol that it knows, by name.
+        health: why it is not well; empty: it is.
     """
 
     minion: MinionId
@@ -72,6 +75,7 @@ class Hello(Wire, frozen=True):
     inventory: tuple[Entry, ...] = ()
     sent_boot_s: float = 0.0
     load: Load = Load()
+    health: tuple[HealthReason, ...] = ()
 
 
 class Welcome(Wire, frozen=True):
@@ -97,21 +101,34 @@ class Refused(Wire, frozen=True):
 
 
 class Beat(Wire, frozen=True):
-    """A heartbeat."""
+    """A heartbeat.
+
+    Attributes:
+        health: why the minion is not well; empty: it is.
+    """
 
     session: int
     seq: int
     sent_boot_s: float
     inventory: tuple[Entry, ...] = ()
     load: Load = Load()
+    health: tuple[HealthReason, ...] = ()
 
 
 class BeatAck(Wire, frozen=True):
-    """Heartbeat `seq` arrived: the lease is valid for `lease_s` from its `sent_boot_s`."""
+    """Heartbeat `seq` arrived: the lease is valid for `lease_s` from its `sent_boot_s`.
+
+    Attributes:
+        wall_s: the master's wall clock when it answered, for the minion to compare with its own; 0: not told.
+        leave: the minion is draining and holds no job: leave, once logs and results are delivered. Only the newest
+            answer counts: who is resumed meanwhile is told so by the next one.
+    """
 
     session: int
     seq: int
     sent_boot_s: float
+    wall_s: float = 0.0
+    leave: bool = False
 
 
 class Fenced(Wire, frozen=True):
@@ -190,9 +207,14 @@ class CancelJob(Wire, frozen=True):
 
 
 class Goodbye(Wire, frozen=True):
-    """The minion leaves on purpose with nothing running: no lease has to be waited for."""
+    """The minion leaves on purpose with nothing running: no lease has to be waited for.
+
+    Attributes:
+        idle: its journal is empty: what it was given and has not reported was not started, and never will be.
+    """
 
     session: int
+    idle: bool = False
 
 
 FROM_MINION: tuple[type[Wire], ...] = (Hello, Beat, JobStarted, JobFinished, Goodbye, ErrorReply)

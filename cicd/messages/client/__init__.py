@@ -12,7 +12,15 @@ from cicd.messages.client.envelope import Credit, End, Failure, Item, Reply, Req
 from cicd.messages.client.limits import PAGE, STREAM_IDLE_S, STREAM_WINDOW
 from cicd.messages.client.logs import LogEndInfo, LogText, ReadLog
 from cicd.messages.client.master import Status, StatusAnswer
-from cicd.messages.client.minions import ListMinions, MinionAnswer, MinionPage, ResumeMinion, ShowMinion, SuspendMinion
+from cicd.messages.client.minions import (
+    DrainMinion,
+    ListMinions,
+    MinionAnswer,
+    MinionPage,
+    ResumeMinion,
+    ShowMinion,
+    SuspendMinion,
+)
 from cicd.messages.client.pipelines import (
     CreatePipeline,
     DeletePipeline,

@@ -3,7 +3,15 @@
 from cicd.messages.base import Wire
 from cicd.messages.client.logs import LogEndInfo, LogText, ReadLog
 from cicd.messages.client.master import Status, StatusAnswer
-from cicd.messages.client.minions import ListMinions, MinionAnswer, MinionPage, ResumeMinion, ShowMinion, SuspendMinion
+from cicd.messages.client.minions import (
+    DrainMinion,
+    ListMinions,
+    MinionAnswer,
+    MinionPage,
+    ResumeMinion,
+    ShowMinion,
+    SuspendMinion,
+)
 from cicd.messages.client.pipelines import (
     CreatePipeline,
     DeletePipeline,
@@ -39,6 +47,7 @@ Call = (
     | ListMinions
     | ShowMinion
     | SuspendMinion
+    | DrainMinion
     | ResumeMinion
     | CreateToken
     | ListTokens

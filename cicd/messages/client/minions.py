@@ -31,6 +31,16 @@ class ResumeMinion(Wire, frozen=True):
     name: str
 
 
+class DrainMinion(Wire, frozen=True):
+    """-> MinionAnswer. It gets no new jobs, and its process ends when what runs there has ended and is delivered.
+
+    When it comes back it is suspended, until it is resumed. `ResumeMinion` undoes a drain that is not over.
+    """
+
+    name: str
+    why: str = ""
+
+
 class MinionAnswer(Wire, frozen=True):
     """One minion."""
 

@@ -1,7 +1,7 @@
 """What is shown: records with what is kept or known beside them."""
 
 from cicd.messages.base import Message
-from cicd.messages.cluster import Connection, Load, MinionRecord
+from cicd.messages.cluster import Availability, Connection, HealthReason, Load, MinionRecord
 from cicd.messages.pipeline import LastRun, PipelineRecord, PipelineSpec
 from cicd.messages.run import AttemptRecord, JobRecord
 
@@ -23,9 +23,11 @@ class JobView(Message, frozen=True):
 
 
 class MinionView(Message, frozen=True):
-    """A minion: what is stored of it, and how it is now.
+    """A minion: what is stored of it, and how it is now, by three axes: connection, health, availability.
 
     Attributes:
+        health: why it is not well; empty: it is, or has not been heard of.
+        availability: what people said of it.
         seen_s: wall time of its last check-in; 0: not since the master started.
         running: ids of the jobs that hold its slots.
     """
@@ -35,3 +37,5 @@ class MinionView(Message, frozen=True):
     seen_s: float = 0.0
     running: tuple[str, ...] = ()
     load: Load = Load()
+    health: tuple[HealthReason, ...] = ()
+    availability: Availability = Availability.ACTIVE
