@@ -24,7 +24,7 @@ from cicd.clock import Clock
 from cicd.codec import Codec
 from cicd.core.cluster import Cluster
 from cicd.core.events import Event, MinionFinishedJob, Now
-from cicd.core.plan import Answer, Bind, Effect, Plan, Reply, Send
+from cicd.core.plan import Answer, Bind, Effect, Notice, Plan, Reply, Send
 from cicd.core.standstill import Standstill
 from cicd.errors import NotFoundError, ProtocolError
 from cicd.messages.base import JobId, MinionId, RunId, Wire
@@ -205,6 +205,8 @@ class Scheduler(Actor):
                 log.info("minion.joined", minion=minion, name=name)
             case Reply():
                 self._on_reply(effect)
+            case Notice(minion, name, state, why):
+                log.info("minion.state", minion=minion, name=name, state=state, why=why)
 
     def _send(self, minion: MinionId, message: Wire) -> None:
         peer = self._routes.peer_of(minion)
@@ -234,6 +236,8 @@ class Scheduler(Actor):
                 seen_s=entry.seen_wall_s,
                 running=tuple(entry.running),
                 load=entry.load,
+                health=entry.health,
+                availability=entry.record.availability,
             )
             for entry in entries
         ]

@@ -16,7 +16,7 @@ from cicd.core.ready import ReadyQueue
 from cicd.core.ring import Ring
 from cicd.core.settings import CoreSettings
 from cicd.messages.base import JobId, MinionId, PipelineId, RunId
-from cicd.messages.cluster import Connection, Load, MinionRecord
+from cicd.messages.cluster import Connection, HealthReason, Load, MinionRecord
 from cicd.messages.pipeline import JobSpec, PipelineSpec
 from cicd.messages.run import AttemptRecord, JobRecord, JobState, RunRecord
 
@@ -98,6 +98,7 @@ class MinionEntry:
     beat_seq: int = 0
     running: dict[JobId, None] = field(default_factory=dict)
     load: Load = Load()
+    health: tuple[HealthReason, ...] = ()
 
     @property
     def floor(self) -> int:
@@ -110,6 +111,7 @@ class MinionEntry:
         return (
             self.connection is Connection.READY
             and not self.record.suspended
+            and not self.health
             and not self.record.fenced
             and len(self.running) < self.record.slots
         )

@@ -10,13 +10,14 @@ never runs ahead of the store.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cicd.core import invariants, liveness, minions, runs, waits
+from cicd.core import invariants, liveness, minions, runs, waits, wishes
 from cicd.core.book import Book, JobEntry, MinionEntry, RunEntry
 from cicd.core.dispatch import dispatch
 from cicd.core.events import (
     Event,
     MinionBeat,
     MinionDisconnected,
+    MinionDrained,
     MinionFinishedJob,
     MinionResumed,
     MinionSaidGoodbye,
@@ -52,8 +53,9 @@ _HANDLERS: dict[type[Event], _Handler] = {
     MinionFinishedJob: minions.finished,
     MinionSaidGoodbye: liveness.goodbye,
     MinionDisconnected: liveness.disconnected,
-    MinionSuspended: minions.suspend,
-    MinionResumed: minions.resume,
+    MinionSuspended: wishes.suspend,
+    MinionDrained: wishes.drain,
+    MinionResumed: wishes.resume,
     Ticked: _ticked,
 }
 

@@ -107,8 +107,17 @@ class MinionSuspended(Event, frozen=True):
     asker: Asker | None = None
 
 
+class MinionDrained(Event, frozen=True):
+    """A person wants a minion to finish what it has, and to leave."""
+
+    minion: MinionId
+    by: str
+    why: str
+    asker: Asker | None = None
+
+
 class MinionResumed(Event, frozen=True):
-    """A person wants new jobs on a minion again."""
+    """A person wants new jobs on a minion again; a drain that is not over is undone."""
 
     minion: MinionId
     by: str

@@ -77,6 +77,10 @@ def _check_minion(book: Book, minion: MinionEntry, held: set[JobId]) -> None:
     _require((minion.record.ring in book.ring) == minion.is_open, f"{name}: ring is off")
     _require(book.minion_by_name.get(name) == minion.record.id, f"{name}: its name is not its own")
     _require(book.minion_by_place.get(minion.record.ring) == minion.record.id, f"{name}: its place is not its own")
+    record = minion.record
+    _require(record.suspended or not record.draining, f"{name} drains and is not suspended")
+    _require(record.fenced or not record.left, f"{name} has left, and its session is valid")
+    _require(not (record.left and record.draining), f"{name} has left and still drains")
     lost = minion.connection is Connection.LOST
     _require(lost == minion.record.fenced, f"{name} is {minion.connection}, its session says otherwise")
     _require(not (lost and minion.running), f"{name} is lost and holds jobs")

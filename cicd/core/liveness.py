@@ -8,12 +8,13 @@ the newest session is over, in one transaction with what is lost by it.
 
 from msgspec.structs import replace
 
-from cicd.core import attempts, inventory
+from cicd.core import attempts, health, inventory
 from cicd.core.book import Book, MinionEntry
 from cicd.core.events import MinionBeat, MinionDisconnected, MinionSaidGoodbye
-from cicd.core.plan import Send
-from cicd.messages.cluster import Connection
+from cicd.core.plan import Notice, Send
+from cicd.messages.cluster import Connection, HealthReason
 from cicd.messages.minion import BeatAck, Fenced
+from cicd.messages.run import JobState
 
 
 def beat(book: Book, event: MinionBeat) -> None:
@@ -30,12 +31,36 @@ def beat(book: Book, event: MinionBeat) -> None:
     entry.beat_seq = message.seq
     entry.load = message.load
     extend(book, entry, event.received_boot_s)
+    feel(book, entry, message.health)
     if entry.connection is not Connection.READY:
-        entry.connection = Connection.READY
-        book.reopen(entry)
+        _move(book, entry, Connection.READY, "it beats")
     inventory.from_beat(book, entry, message.inventory)
-    ack = BeatAck(session=message.session, seq=message.seq, sent_boot_s=message.sent_boot_s)
+    ack = BeatAck(
+        session=message.session,
+        seq=message.seq,
+        sent_boot_s=message.sent_boot_s,
+        wall_s=book.now.wall_s,
+        leave=entry.record.draining and not entry.running,
+    )
     book.plan.effects.append(Send(event.minion, ack))
+
+
+def feel(book: Book, entry: MinionEntry, reasons: tuple[HealthReason, ...]) -> None:
+    """Take in whether a minion is well: while it is not it gets no new jobs; what runs goes on."""
+    before = entry.health
+    if reasons == before:
+        return
+    entry.health = health.bounded(reasons)
+    book.reopen(entry)
+    if [reason.source for reason in before] != [reason.source for reason in entry.health]:
+        state = "unhealthy" if entry.health else "healthy"
+        book.plan.effects.append(Notice(entry.record.id, entry.record.name, state, health.in_words(entry.health)))
+
+
+def _move(book: Book, entry: MinionEntry, connection: Connection, why: str) -> None:
+    entry.connection = connection
+    book.reopen(entry)
+    book.plan.effects.append(Notice(entry.record.id, entry.record.name, str(connection), why))
 
 
 def is_over(book: Book, entry: MinionEntry, session: int) -> bool:
@@ -57,15 +82,23 @@ def disconnected(book: Book, event: MinionDisconnected) -> None:
     """The connection broke: no new work until a sign of life. The lease goes on."""
     entry = book.minions.get(event.minion)
     if entry is not None and entry.connection is Connection.READY:
-        entry.connection = Connection.SUSPECT
-        book.reopen(entry)
+        _move(book, entry, Connection.SUSPECT, "its connection broke")
 
 
 def goodbye(book: Book, event: MinionSaidGoodbye) -> None:
-    """A minion has left on purpose: nothing of its session can act any more. That is not the fault of a job."""
+    """A minion has left on purpose: nothing of its session can act any more. That is not the fault of a job.
+
+    A drain is over by that. What an idle one was given and has not begun crossed its Goodbye: nobody ever ran it.
+    """
     entry = book.minions.get(event.minion)
-    if entry is not None and event.goodbye.session == entry.record.session and not entry.record.fenced:
-        _give_up(book, entry, f"{entry.record.name} was stopped", counts=False)
+    if entry is None or event.goodbye.session != entry.record.session or entry.record.fenced:
+        return
+    why = f"{entry.record.name} was stopped"
+    for job in [book.jobs[job_id] for job_id in entry.running] if event.goodbye.idle else []:
+        if job.record.state is JobState.ASSIGNED:
+            attempts.withdraw(book, job, why)
+    entry.record = replace(entry.record, left=True, draining=False)
+    _give_up(book, entry, why, counts=False)
 
 
 def expire(book: Book) -> None:
@@ -78,13 +111,13 @@ def expire(book: Book) -> None:
             why = f"{entry.record.name} was lost: not heard of for {now - entry.seen_boot_s:.0f} s"
             _give_up(book, entry, why, counts=True)
         elif entry.connection is Connection.READY and now - entry.seen_boot_s >= book.settings.suspect_s:
-            entry.connection = Connection.SUSPECT
-            book.reopen(entry)
+            _move(book, entry, Connection.SUSPECT, f"not heard of for {now - entry.seen_boot_s:.1f} s")
 
 
 def _give_up(book: Book, entry: MinionEntry, why: str, *, counts: bool) -> None:
     """The floor rises and every job is lost, in one transaction."""
-    entry.connection = Connection.LOST
+    entry.health = ()
+    _move(book, entry, Connection.LOST, why)
     book.save_minion(entry, replace(entry.record, fenced=True))
     for job in [book.jobs[job_id] for job_id in entry.running]:
         attempts.lose(book, job, why, counts=counts)

@@ -1,4 +1,4 @@
-"""Minions: how they join, what they say of their jobs, what people say of them.
+"""Minions: how they join, and what they say of their jobs. What people say of them is in `wishes`.
 
 `session` counts a minion's incarnations. Its newest value is the floor, stored with everything that follows from it in
 one transaction. Sessions are compared with `<`, never with `!=`: a greater one was granted by a master too, and is only
@@ -10,16 +10,12 @@ from msgspec.structs import replace
 from cicd.core import attempts, inventory, liveness
 from cicd.core.book import Book, MinionEntry
 from cicd.core.events import (
-    Asker,
     MinionFinishedJob,
-    MinionResumed,
     MinionSaidHello,
     MinionStartedJob,
-    MinionSuspended,
 )
-from cicd.core.plan import Answer, Bind, Reply
-from cicd.errors import NotFoundError
-from cicd.messages.base import PROTOCOL_VERSION, MinionId
+from cicd.core.plan import Answer, Bind
+from cicd.messages.base import PROTOCOL_VERSION
 from cicd.messages.cluster import Connection, MinionRecord
 from cicd.messages.minion import Entry, EntryState, Fenced, Hello, Refused, Welcome
 
@@ -41,6 +37,7 @@ def hello(book: Book, event: MinionSaidHello) -> None:
     entry.connection = Connection.READY
     entry.beat_seq = 0
     entry.load = message.load
+    liveness.feel(book, entry, message.health)
     liveness.extend(book, entry, event.received_boot_s)
     _rename(book, entry, message.name)
     book.save_minion(entry, _described(entry.record, message, session))
@@ -105,6 +102,7 @@ def _enter(book: Book, message: Hello) -> MinionEntry:
             suspended=old.suspended,
             suspended_by=old.suspended_by,
             suspended_why=old.suspended_why,
+            suspended_s=old.suspended_s,
         )
     entry = MinionEntry(record=record, connection=Connection.JOINING, seen_boot_s=book.now.boot_s)
     book.add_minion(entry)
@@ -125,6 +123,7 @@ def _described(record: MinionRecord, message: Hello, session: int) -> MinionReco
         name=message.name,
         session=session,
         fenced=False,
+        left=False,
         hostname=message.hostname,
         version=message.version,
         platform=message.platform,
@@ -157,23 +156,3 @@ def finished(book: Book, event: MinionFinishedJob) -> None:
         return
     item = Entry(job=message.job, attempt=message.attempt, state=EntryState.FINISHED, result=message.result)
     inventory.report(book, entry, item)
-
-
-def suspend(book: Book, event: MinionSuspended) -> None:
-    """Give a minion no new jobs until it is resumed. Stored."""
-    _say(book, event.minion, event.asker, suspended=True, by=event.by, why=event.why)
-
-
-def resume(book: Book, event: MinionResumed) -> None:
-    """Give a minion jobs again. Stored."""
-    _say(book, event.minion, event.asker, suspended=False, by="", why="")
-
-
-def _say(book: Book, minion: MinionId, asker: Asker | None, *, suspended: bool, by: str, why: str) -> None:
-    entry = book.minions.get(minion)
-    if entry is not None:
-        said = replace(entry.record, suspended=suspended, suspended_by=by, suspended_why=why)
-        book.save_minion(entry, said)
-    if asker is not None:
-        result = entry.record if entry is not None else NotFoundError(f"no minion {minion}")
-        book.plan.effects.append(Reply(asker, result))

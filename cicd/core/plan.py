@@ -43,7 +43,17 @@ class Reply:
     result: RunRecord | MinionRecord | CicdError
 
 
-Effect = Bind | Send | Answer | Reply
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A line for the log: how a minion stands now that stood otherwise."""
+
+    minion: MinionId
+    name: str
+    state: str
+    why: str = ""
+
+
+Effect = Bind | Send | Answer | Reply | Notice
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """Why a job waits, in words for people."""
 
+from cicd.core import health
 from cicd.core.book import Book, JobEntry, MinionEntry
 from cicd.core.events import Now
 from cicd.core.ready import Requirements, meets
@@ -72,10 +73,12 @@ def _needs(job: JobEntry) -> str:
 
 def _state(entry: MinionEntry) -> str:
     if entry.connection is not Connection.READY:
-        return str(entry.connection)
+        return "has left" if entry.record.left else str(entry.connection)
     if entry.record.suspended:
         reason = f" ({entry.record.suspended_why})" if entry.record.suspended_why else ""
-        return f"suspended by {entry.record.suspended_by}{reason}"
+        return f"{entry.record.availability} by {entry.record.suspended_by}{reason}"
+    if entry.health:
+        return f"unhealthy ({health.in_words(entry.health)})"
     if len(entry.running) >= entry.record.slots:
         return f"{len(entry.running)} of {entry.record.slots} slots busy"
     return "free; earlier jobs go first"

@@ -180,4 +180,14 @@ class Stopping(Wire, frozen=True):
 
 
 TO_HOST: tuple[type[Wire], ...] = (AgentHello, Grant, Start, Cancel, ResultAcked, LogStored, Fence, Leave)
-TO_AGENT: tuple[type[Wire], ...] = (HostHello, Started, Finished, LogGrew, LogClosed, FenceDone, Pulse, Checks, Stopping)
+TO_AGENT: tuple[type[Wire], ...] = (
+    HostHello,
+    Started,
+    Finished,
+    LogGrew,
+    LogClosed,
+    FenceDone,
+    Pulse,
+    Checks,
+    Stopping,
+)

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from cicd.core.events import MinionResumed, MinionSuspended, RunCancelRequested
+from cicd.core.events import MinionDrained, MinionResumed, MinionSuspended, RunCancelRequested
 from cicd.messages.base import MinionId
+from cicd.messages.cluster import HealthReason
 from cicd.messages.pipeline import JobSpec
 from cicd.messages.run import JobState, Status
 from cicd.testing.model.minion import ModelMinion
@@ -85,11 +86,10 @@ class ClusterMachine(RuleBasedStateMachine):
         run = data.draw(st.sampled_from(list(self.world.cluster.book.runs)), label="run")
         self.world.handle(RunCancelRequested(run=run, by="x"))
 
-    @rule(data=st.data(), suspended=st.booleans())
-    def suspend_or_resume(self, data: st.DataObject, suspended: bool) -> None:  # noqa: FBT001  drawn by name
-        name = self.some_minion(data)
-        event = MinionSuspended(minion=name, by="x", why="y") if suspended else MinionResumed(minion=name, by="x")
-        self.world.handle(event)
+    @rule(data=st.data(), said=st.sampled_from((MinionSuspended, MinionDrained, MinionResumed)))
+    def suspend_drain_or_resume(self, data: st.DataObject, said: type) -> None:
+        why = {} if said is MinionResumed else {"why": "y"}
+        self.world.handle(said(minion=self.some_minion(data), by="x", **why))
 
     # ---- the network
 
@@ -143,6 +143,12 @@ class ClusterMachine(RuleBasedStateMachine):
         name = self.some_minion(data)
         self.world.minions[name].restart()
         self.world.connect(name)
+
+    @rule(data=st.data(), sources=st.sampled_from(((), ("disk",), ("disk", "check.a"))))
+    def feel(self, data: st.DataObject, sources: tuple[str, ...]) -> None:
+        """How well a minion is, it says with its next word."""
+        reasons = tuple(HealthReason(source=source, text=source) for source in sources)
+        self.world.minions[self.some_minion(data)].health = reasons
 
     @rule(data=st.data())
     def goodbye(self, data: st.DataObject) -> None:
@@ -216,7 +222,8 @@ class ClusterMachine(RuleBasedStateMachine):
             return
         world = self.world
         world.settle()
-        for name in world.minions:
+        for name, minion in world.minions.items():
+            minion.health = ()
             world.handle(MinionResumed(minion=name, by="x"))
             if not world.connections[name]:
                 world.connect(name)

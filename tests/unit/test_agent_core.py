@@ -16,7 +16,19 @@ from cicd.messages.jobhost import (
     Started,
     Stopping,
 )
-from cicd.messages.minion import Beat, Fenced, Hello, JobFinished, JobStarted, ResultAck, RunJob, Welcome
+from cicd.messages.jobhost import Leave as LeaveHost
+from cicd.messages.minion import (
+    Beat,
+    BeatAck,
+    Fenced,
+    Goodbye,
+    Hello,
+    JobFinished,
+    JobStarted,
+    ResultAck,
+    RunJob,
+    Welcome,
+)
 from cicd.messages.run import Result, Status
 
 JOB = job_id(RunId("01run"), 0)
@@ -143,3 +155,14 @@ def test_a_jobhost_that_hangs_gets_no_heartbeat_until_it_pulses():
     assert agent.handle(LogGrew(job=JOB, attempt=1, path="", size_bytes=1), 104.0) == []
     assert [type(message) for message in said(agent.handle(BeatNow(), 104.0))] == [Beat]
     assert agent.handle(ResultAck(job=JOB, attempt=1), 104.0) == [ToHost(ResultAcked(job=JOB, attempt=1))]
+
+
+def test_it_leaves_when_the_answer_to_its_newest_beat_says_so():
+    """An older answer may be of before a resume; the jobhost decides whether nothing is left to deliver."""
+    agent = joined()
+    agent.handle(BeatNow(), 101.0)
+    for seq, leave, told in ((1, True, 0), (2, False, 0), (2, True, 1)):
+        steps = agent.handle(BeatAck(session=1, seq=seq, sent_boot_s=101.0, leave=leave), 101.0)
+        assert steps.count(ToHost(LeaveHost())) == told
+    steps = agent.handle(Stopping(idle=True), 102.0)
+    assert said(steps) == [Goodbye(session=1, idle=True)]

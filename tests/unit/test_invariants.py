@@ -104,6 +104,9 @@ BREAKS: dict[str, Callable[[Broken], object]] = {
     "ring is off": lambda b: b.book.ring.open(b.minion().record.ring),
     "its name is not its own": lambda b: b.book.minion_by_name.update({"a": B}),
     "its place is not its own": lambda b: b.book.minion_by_place.pop(b.minion().record.ring),
+    "drains and is not suspended": lambda b: b.set_minion(draining=True),
+    "has left, and its session is valid": lambda b: b.set_minion(left=True),
+    "has left and still drains": lambda b: b.set_minion("b", left=True, draining=True, suspended=True),
     "its session says otherwise": lambda b: b.set_minion(fenced=True),
     "b is suspect, its session": lambda b: setattr(b.minion("b"), "connection", Connection.SUSPECT),
     "is lost and holds jobs": lambda b: (

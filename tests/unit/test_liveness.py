@@ -113,7 +113,7 @@ def test_a_broken_connection_stops_new_work_at_once_and_the_lease_goes_on() -> N
 def test_a_beat_is_answered_with_what_it_said() -> None:
     world = World.of(ModelMinion("a"))
     plan = world.handle(beat_event(world, seq=4))
-    assert plan.effects == [Send(A, BeatAck(session=1, seq=4, sent_boot_s=3.0))]
+    assert plan.effects == [Send(A, BeatAck(session=1, seq=4, sent_boot_s=3.0, wall_s=world.now.wall_s))]
     assert not plan.saves, "a heartbeat costs no transaction"
     assert world.cluster.book.minions[A].load.load1 == 1.5
 

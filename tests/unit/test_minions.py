@@ -1,13 +1,11 @@
-"""How minions join: sessions, names, places, refusals; what people say of them."""
+"""How minions join: sessions, names, places, refusals; what they say of jobs."""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
 from cicd.core.events import (
-    Asker,
     MinionFinishedJob,
-    MinionResumed,
     MinionSaidHello,
     MinionStartedJob,
     MinionSuspended,
@@ -15,7 +13,6 @@ from cicd.core.events import (
 )
 from cicd.core.minions import MAX_SLOTS
 from cicd.core.plan import Answer, Bind, Plan, Send
-from cicd.errors import NotFoundError
 from cicd.messages.base import JobId, MinionId
 from cicd.messages.cluster import Connection, Load
 from cicd.messages.minion import Fenced, Hello, JobFinished, JobStarted, Refused, Welcome
@@ -218,32 +215,3 @@ def test_a_start_of_a_session_that_is_over_is_told_so() -> None:
     plan = world.handle(MinionStartedJob(minion=A, started=started))
     assert plan.effects == [Send(A, Fenced(floor=1))]
     assert world.job(run, "x").started_s == 0
-
-
-# ---- what people say -----------------------------------------------------------------------------------
-
-
-def test_a_suspended_minion_gets_nothing_until_it_is_resumed_also_after_a_restart() -> None:
-    world = World.of(ModelMinion("a"), ModelMinion("b"))
-    world.handle(MinionSuspended(minion=A, by="ann", why="disk", asker=Asker(7)))
-    assert world.replies[Asker(7)] == world.store.minions[A]
-    world.restart_master()
-    for name in (A, B):
-        world.connect(name)
-    world.settle()
-    run = world.submit("p", [JobSpec(name="x"), JobSpec(name="y")])
-    assert [world.job(run, name).minion for name in "xy"] == ["b", None]
-    world.handle(MinionResumed(minion=A, by="ann", asker=Asker(8)))
-    assert world.job(run, "y").minion == "a"
-    record = world.store.minions[A]
-    assert (record.suspended, record.suspended_by, record.suspended_why) == (False, "", "")
-    assert world.replies[Asker(8)] == record
-
-
-def test_suspending_nobody_is_not_found() -> None:
-    world = World({})
-    plan = world.handle(
-        MinionSuspended(minion=A, by="x", why="", asker=Asker(1)), MinionResumed(minion=A, by="x", asker=Asker(2))
-    )
-    assert not plan.saves
-    assert all(isinstance(world.replies[Asker(asker)], NotFoundError) for asker in (1, 2))

@@ -5,11 +5,7 @@ from __future__ import annotations
 from cicd.actors.desk.finding import page_limit
 from cicd.actors.desk.paging import fitting
 from cicd.actors.desk.tools import Answered, Tools
-from cicd.core.events import (
-    Asker,
-    MinionResumed,
-    MinionSuspended,
-)
+from cicd.core.events import Asker, MinionDrained, MinionResumed, MinionSuspended
 from cicd.errors import UserError
 from cicd.messages import client as c
 from cicd.messages.cluster import MinionRecord
@@ -37,6 +33,11 @@ class MinionCalls:
     def SuspendMinion(self, call: c.SuspendMinion, user: str, asker: Asker) -> Answered:
         minion = self._minion(call.name).minion
         self._tools.events.put([MinionSuspended(minion=minion.id, by=user, why=call.why, asker=asker)])
+        return self._render_minion
+
+    def DrainMinion(self, call: c.DrainMinion, user: str, asker: Asker) -> Answered:
+        minion = self._minion(call.name).minion
+        self._tools.events.put([MinionDrained(minion=minion.id, by=user, why=call.why, asker=asker)])
         return self._render_minion
 
     def ResumeMinion(self, call: c.ResumeMinion, user: str, asker: Asker) -> Answered:

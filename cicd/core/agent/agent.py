@@ -32,6 +32,7 @@ from cicd.core.agent.steps import (
     ToHost,
     ToMaster,
 )
+from cicd.messages import jobhost as host
 from cicd.messages.base import ErrorReply, JobId, Wire
 from cicd.messages.jobhost import (
     LOCAL_VERSION,
@@ -169,7 +170,7 @@ class Agent:
             case Welcome():
                 self._welcome(message)
             case BeatAck() if message.session == self._session:
-                self._grant(message.sent_boot_s)
+                self._beat_answered(message)
             case RunJob():
                 self._run(message)
             case ResultAck():
@@ -206,6 +207,12 @@ class Agent:
             self._acked.popitem(last=False)
         self._entries.forget(message.job, message.attempt)
         self._tell_host(ResultAcked(job=message.job, attempt=message.attempt))
+
+    def _beat_answered(self, message: BeatAck) -> None:
+        self._grant(message.sent_boot_s)
+        # Only the answer to the newest beat: a drain may have been undone since.
+        if message.leave and message.seq == self._seq:
+            self._tell_host(host.Leave())
 
     def _grant(self, sent_boot_s: float) -> None:
         """The lease runs from when we sent what was answered, on our own clock."""
@@ -289,7 +296,7 @@ class Agent:
                 self._fencing = False
                 self._hello()
             case Stopping():
-                self._goodbye()
+                self._goodbye(idle=message.idle)
 
     def _host_hello(self, message: HostHello) -> None:
         if message.version != LOCAL_VERSION:
@@ -327,9 +334,9 @@ class Agent:
         else:
             self._send(JobStarted(session=self._session, job=entry.job, attempt=entry.attempt, pid=0, started_s=0.0))
 
-    def _goodbye(self) -> None:
+    def _goodbye(self, *, idle: bool) -> None:
         if self._welcomed:
             for entry in self._entries:
                 self._report(entry)
-            self._send(Goodbye(session=self._session))
+            self._send(Goodbye(session=self._session, idle=idle))
         self._steps.append(Leave(EXIT_OK, ""))

@@ -49,6 +49,7 @@ __all__ = [
     "Credit",
     "DeletePipeline",
     "Done",
+    "DrainMinion",
     "End",
     "Failure",
     "FollowBuild",

@@ -6,6 +6,7 @@ It follows `delivery` to the letter:
 - It journals a start before the process exists and a result before it is said, and keeps both until the ResultAck.
 - It kills everything when its lease runs out, or when it hears that its session is below the floor.
 - What a killed jobhost leaves behind in the journal is DEAD.
+- Told to leave, by the answer to its newest beat, it does so when its journal is empty.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cicd.messages.base import JobId, MinionId, Wire
+from cicd.messages.cluster import HealthReason
 from cicd.messages.minion import (
     Beat,
     BeatAck,
@@ -46,6 +48,8 @@ class ModelMinion:
         cancelling: running attempts that were asked to stop.
         fetching: attempts whose plugin is on its way; they are started by `start`.
         acknowledged: attempts of this session that the journal was allowed to forget.
+        health: why it is not well.
+        left: how often it has left because it was drained.
     """
 
     name: str
@@ -67,6 +71,8 @@ class ModelMinion:
     acknowledged: set[Key] = field(default_factory=set)
     started: dict[Key, int] = field(default_factory=dict)
     results: dict[Key, Status] = field(default_factory=dict)
+    health: tuple[HealthReason, ...] = ()
+    left: int = 0
 
     @property
     def id(self) -> MinionId:
@@ -118,16 +124,23 @@ class ModelMinion:
             session=self.session,
             inventory=tuple(self.journal.values()),
             sent_boot_s=self.now_s,
+            health=self.health,
         )
 
     def beat(self) -> Beat:
         """Return a heartbeat; only when welcomed."""
         self.seq += 1
-        return Beat(session=self.session, seq=self.seq, sent_boot_s=self.now_s, inventory=tuple(self.journal.values()))
+        return Beat(
+            session=self.session,
+            seq=self.seq,
+            sent_boot_s=self.now_s,
+            inventory=tuple(self.journal.values()),
+            health=self.health,
+        )
 
     def goodbye(self) -> Goodbye:
         """Stop on purpose: end everything and say so."""
-        message = Goodbye(session=self.session)
+        message = Goodbye(session=self.session, idle=not self.journal)
         self.restart()
         return message
 
@@ -144,6 +157,9 @@ class ModelMinion:
                 self._welcome(message)
             case BeatAck() if message.session == self.session:
                 self.deadline_s = max(self.deadline_s, message.sent_boot_s + self.lease_s)
+                if message.leave and message.seq == self.seq and not self.journal and self.welcomed:
+                    self.left += 1
+                    return [self.goodbye()]
             case Fenced() if self.session and self.session < message.floor:
                 self.restart()
                 return [self.hello()]
