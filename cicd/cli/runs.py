@@ -136,6 +136,7 @@ def print_run(out: Output, answer: RunAnswer) -> None:
 
 def _print_attempts(out: Output, view: JobView) -> None:
     from cicd.cli import words
+    from cicd.cli.verdicts import shown_by, verdict
 
     for attempt in view.attempts:
         result = attempt.result
@@ -145,10 +146,11 @@ def _print_attempts(out: Output, view: JobView) -> None:
         how = "running" if result is None else result.status.value.replace("_", " ")
         details = []
         if result is not None:
+            bare = not result.evidence.blame  # else they are among the evidence
             details = [
                 result.message,
-                f"exit code {result.exit_code}" if result.exit_code is not None else "",
-                f"signal {result.signal}" if result.signal else "",
+                f"exit code {result.exit_code}" if bare and result.exit_code is not None else "",
+                f"signal {result.signal}" if bare and result.signal else "",
                 f"{result.failure_kind.value} failure" if result.failure_kind.value else "",
             ]
         text = "; ".join(detail for detail in details if detail)
@@ -157,5 +159,8 @@ def _print_attempts(out: Output, view: JobView) -> None:
             f"{view.job.name}, attempt {attempt.attempt} on {attempt.minion_name}: {how}{f': {text}' if text else ''}",
             words.style(how),
         )
+        if result is not None and (whose := verdict(result)):
+            out.line(f"  verdict: {whose}")
+            out.line(f"  evidence: {'; '.join(shown_by(result))}")
         for line in (result.traceback if result is not None else "").splitlines():
             out.line(f"  {line}")

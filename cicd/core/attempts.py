@@ -8,10 +8,11 @@ current one.
 
 from msgspec.structs import replace
 
-from cicd.core import orders
+from cicd.core import orders, verdict
 from cicd.core.book import Book, JobEntry, MinionEntry
 from cicd.core.jobs import move
 from cicd.core.lifecycle import EVENT_OF_STATUS, HELD, MAX_LOST_ATTEMPTS, JobEvent
+from cicd.messages.evidence import Evidence
 from cicd.messages.run import AttemptRecord, FailureKind, JobState, Result, RunState, Status
 
 
@@ -58,13 +59,15 @@ def started(book: Book, job: JobEntry, pid: int, started_s: float) -> None:
 
 def finished(book: Book, job: JobEntry, result: Result) -> None:
     """The current attempt has ended with this result."""
+    result = verdict.judged(result)
     if result.status is Status.LOST and job.record.state not in HELD:
+        revise(book, job, result)
         return  # in doubt already, and this resolves nothing
     told_s = result.started_s or job.current.started_s
     job.attempt = replace(job.current, result=result, started_s=told_s, finished_s=book.now.wall_s)
     book.plan.attempts[job.record.id, job.record.attempt] = job.attempt
     if result.status is Status.LOST:
-        lose(book, job, result.message or "the attempt was lost")
+        lose(book, job, result.message or "the attempt was lost", result.evidence)
         return
     record = job.record
     # The word that it had started may have been lost, or have been overtaken.
@@ -77,25 +80,37 @@ def finished(book: Book, job: JobEntry, result: Result) -> None:
     move(book, job, EVENT_OF_STATUS[result.status], message=message)
 
 
+def revise(book: Book, job: JobEntry, told: Result) -> None:
+    """The minion of an attempt that was given up in silence tells what had happened to it: keep the better verdict."""
+    before = job.current.result
+    if before is None:
+        return
+    after = verdict.revised(before, told)
+    if after is not before:
+        job.attempt = replace(job.current, result=after)
+        book.plan.attempts[job.record.id, job.current.attempt] = job.attempt
+
+
 def withdraw(book: Book, job: JobEntry, why: str) -> None:
     """The assignment is proven to have started nothing: queue the job again; no attempt counts as lost."""
-    _end_attempt(book, job, why)
+    _end_attempt(book, job, why, verdict.NOT_BEGUN)
     if job.run.record.cancel_by:
         move(book, job, JobEvent.CANCEL, message=f"cancelled by {job.run.record.cancel_by}")
     else:
         move(book, job, JobEvent.WITHDRAW, message=why)
 
 
-def lose(book: Book, job: JobEntry, why: str, *, counts: bool = True) -> None:
+def lose(book: Book, job: JobEntry, why: str, evidence: Evidence, *, counts: bool = True) -> None:
     """The attempt can no longer act: queue the job again, or say why not.
 
     Args:
         book: the state.
         job: a job that is held.
         why: for people.
+        evidence: whose fault, and what shows it.
         counts: whether the loss may be the job's fault; a minion that was stopped on purpose is not.
     """
-    _end_attempt(book, job, why)
+    _end_attempt(book, job, why, evidence)
     lost = job.record.lost + counts
     job.record = replace(job.record, lost=lost)
     move(book, job, JobEvent.LOSE)
@@ -109,11 +124,7 @@ def lose(book: Book, job: JobEntry, why: str, *, counts: bool = True) -> None:
         move(book, job, JobEvent.REQUEUE, message=why)
 
 
-def _end_attempt(book: Book, job: JobEntry, why: str) -> None:
+def _end_attempt(book: Book, job: JobEntry, why: str, evidence: Evidence) -> None:
     if job.current.result is None:
-        job.attempt = replace(
-            job.current,
-            finished_s=book.now.wall_s,
-            result=Result(status=Status.LOST, message=why, failure_kind=FailureKind.INFRASTRUCTURE),
-        )
+        job.attempt = replace(job.current, finished_s=book.now.wall_s, result=verdict.lost(why, evidence))
         book.plan.attempts[job.record.id, job.record.attempt] = job.attempt

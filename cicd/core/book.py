@@ -88,7 +88,11 @@ class RunEntry:
 
 @dataclass(slots=True)
 class MinionEntry:
-    """A minion: its record and how it is now. Times are boot time of the master."""
+    """A minion: its record and how it is now. Times are boot time of the master.
+
+    Attributes:
+        closed: whether its connection was closed since the last sign of life.
+    """
 
     record: MinionRecord
     connection: Connection
@@ -99,6 +103,7 @@ class MinionEntry:
     running: dict[JobId, None] = field(default_factory=dict)
     load: Load = Load()
     health: tuple[HealthReason, ...] = ()
+    closed: bool = False
 
     @property
     def floor(self) -> int:

@@ -14,13 +14,13 @@ What is *not* in it proves little (R8). An attempt that is absent from
 
 from msgspec.structs import replace
 
-from cicd.core import attempts, orders
+from cicd.core import attempts, orders, verdict
 from cicd.core.book import Book, JobEntry, MinionEntry
 from cicd.core.lifecycle import HELD
 from cicd.core.plan import Send
 from cicd.messages.base import JobId, MinionId
 from cicd.messages.minion import CancelJob, Entry, EntryState, ResultAck
-from cicd.messages.run import FailureKind, JobState, Result, Status
+from cicd.messages.run import FailureKind, JobState, Status
 
 
 def from_hello(book: Book, minion: MinionEntry, inventory: tuple[Entry, ...]) -> None:
@@ -62,7 +62,7 @@ def _absent(book: Book, minion: MinionEntry, job: JobEntry) -> None:
     runs, now = job.record.state is JobState.RUNNING, book.now.boot_s
     if _of_older_session(minion, job):
         if runs:
-            attempts.lose(book, job, f"{minion.record.name} started anew and no longer knows of it")
+            attempts.lose(book, job, f"{minion.record.name} started anew and no longer knows of it", verdict.FORGOTTEN)
         else:
             attempts.withdraw(book, job, f"{minion.record.name} started anew before it began")
     elif not runs:
@@ -71,7 +71,7 @@ def _absent(book: Book, minion: MinionEntry, job: JobEntry) -> None:
     elif job.absent_boot_s is None:
         job.absent_boot_s = now
     elif now - job.absent_boot_s >= book.settings.expiry_s:
-        attempts.lose(book, job, f"{minion.record.name} no longer knows of it")
+        attempts.lose(book, job, f"{minion.record.name} no longer knows of it", verdict.FORGOTTEN)
 
 
 def report(book: Book, minion: MinionEntry, entry: Entry) -> None:
@@ -82,11 +82,8 @@ def report(book: Book, minion: MinionEntry, entry: Entry) -> None:
         return
     result = entry.result
     if entry.state is EntryState.DEAD:
-        result = replace(
-            result or Result(status=Status.LOST, message=f"its processes on {minion.record.name} are gone"),
-            status=Status.LOST,
-            failure_kind=FailureKind.INFRASTRUCTURE,
-        )
+        gone = verdict.lost(f"its processes on {minion.record.name} are gone", verdict.GONE)
+        result = replace(result or gone, status=Status.LOST, failure_kind=FailureKind.INFRASTRUCTURE)
     elif result is None:  # it runs; or it has finished, with a result too large for a list: that comes by itself
         attempts.started(book, job, 0, book.now.wall_s)
         return
@@ -110,6 +107,8 @@ def _stale(book: Book, minion: MinionEntry, job: JobEntry | None, entry: Entry) 
     """Acknowledge what is of no use any more, so that the minion forgets it; end it if it runs."""
     if job is not None and _never_given(job, minion, entry.attempt):
         book.refused += 1
+    elif job is not None and entry.attempt == job.record.attempt and entry.result is not None:
+        attempts.revise(book, job, verdict.judged(entry.result))
     if entry.state is EntryState.RUNNING:
         message = CancelJob(
             session=minion.record.session, job=entry.job, attempt=entry.attempt, grace_s=0.0, reason="superseded"

@@ -8,11 +8,12 @@ the newest session is over, in one transaction with what is lost by it.
 
 from msgspec.structs import replace
 
-from cicd.core import attempts, health, inventory
+from cicd.core import attempts, health, inventory, verdict
 from cicd.core.book import Book, MinionEntry
 from cicd.core.events import MinionBeat, MinionDisconnected, MinionSaidGoodbye
 from cicd.core.plan import Notice, Send
 from cicd.messages.cluster import Connection, HealthReason
+from cicd.messages.evidence import Evidence
 from cicd.messages.minion import BeatAck, Fenced
 from cicd.messages.run import JobState
 
@@ -75,13 +76,17 @@ def extend(book: Book, entry: MinionEntry, received_boot_s: float) -> None:
     """A sign of life that is answered: the minion's lease begins anew."""
     entry.seen_boot_s = max(entry.seen_boot_s, received_boot_s)
     entry.seen_wall_s = book.now.wall_s
+    entry.closed = False
     entry.expires_boot_s = max(entry.expires_boot_s, received_boot_s + book.settings.expiry_s)
 
 
 def disconnected(book: Book, event: MinionDisconnected) -> None:
     """The connection broke: no new work until a sign of life. The lease goes on."""
     entry = book.minions.get(event.minion)
-    if entry is not None and entry.connection is Connection.READY:
+    if entry is None:
+        return
+    entry.closed = True
+    if entry.connection is Connection.READY:
         _move(book, entry, Connection.SUSPECT, "its connection broke")
 
 
@@ -98,7 +103,7 @@ def goodbye(book: Book, event: MinionSaidGoodbye) -> None:
         if job.record.state is JobState.ASSIGNED:
             attempts.withdraw(book, job, why)
     entry.record = replace(entry.record, left=True, draining=False)
-    _give_up(book, entry, why, counts=False)
+    _give_up(book, entry, why, verdict.STOPPED, counts=False)
 
 
 def expire(book: Book) -> None:
@@ -108,19 +113,26 @@ def expire(book: Book) -> None:
         if entry.connection is Connection.LOST:
             continue
         if now >= entry.expires_boot_s:
-            why = f"{entry.record.name} was lost: not heard of for {now - entry.seen_boot_s:.0f} s"
-            _give_up(book, entry, why, counts=True)
+            silent_s = now - entry.seen_boot_s
+            evidence = verdict.silence(
+                heard_s=entry.seen_wall_s,
+                silent_s=silent_s,
+                heartbeat_s=book.settings.heartbeat_s,
+                closed=entry.closed,
+            )
+            why = f"{entry.record.name} was lost: not heard of for {silent_s:.0f} s"
+            _give_up(book, entry, why, evidence, counts=True)
         elif entry.connection is Connection.READY and now - entry.seen_boot_s >= book.settings.suspect_s:
             _move(book, entry, Connection.SUSPECT, f"not heard of for {now - entry.seen_boot_s:.1f} s")
 
 
-def _give_up(book: Book, entry: MinionEntry, why: str, *, counts: bool) -> None:
+def _give_up(book: Book, entry: MinionEntry, why: str, evidence: Evidence, *, counts: bool) -> None:
     """The floor rises and every job is lost, in one transaction."""
     entry.health = ()
     _move(book, entry, Connection.LOST, why)
     book.save_minion(entry, replace(entry.record, fenced=True))
     for job in [book.jobs[job_id] for job_id in entry.running]:
-        attempts.lose(book, job, why, counts=counts)
+        attempts.lose(book, job, why, evidence, counts=counts)
 
 
 def grace(book: Book) -> None:

@@ -7,6 +7,7 @@ are (needs, timeouts, labels) stands once, with the plugin that the run is pinne
 from enum import StrEnum
 
 from cicd.messages.base import Digest, JobId, Message, MinionId, PipelineId, RunId
+from cicd.messages.evidence import Evidence
 
 
 class RunState(StrEnum):
@@ -87,6 +88,7 @@ class Result(Message, frozen=True):
         started_s: wall time on the minion.
         finished_s: wall time on the minion.
         run_s: seconds that the attempt ran, by the minion's monotonic clock.
+        evidence: whose fault it is and what shows it, unless it succeeded.
     """
 
     status: Status
@@ -103,6 +105,7 @@ class Result(Message, frozen=True):
     finished_s: float = 0.0
     run_s: float = 0.0
     usage: Usage = Usage()
+    evidence: Evidence = Evidence()
 
 
 class Trigger(Message, frozen=True):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -27,14 +28,17 @@ from google.protobuf.empty_pb2 import Empty
 
 from cicd.clock import Clock
 from cicd.errors import CicdError
+from cicd.messages.evidence import Cause
 from cicd.messages.jobhost import LogState, Start
 from cicd.messages.run import FailureKind, Result, Status
 from cicd.plugins.attempt_log import AttemptLog
 from cicd.plugins.attempt_result import Verdict, result_of
 from cicd.plugins.channel import PluginChannel
+from cicd.plugins.evidence import Seen, died_for_memory
 from cicd.plugins.handshake import HandshakeReader, PluginError, socket_in
 from cicd.plugins.host import CALL_ERRORS, explain, wait_done
 from cicd.plugins.leftovers import insist
+from cicd.plugins.oom_watch import OomWatch, disk_free_bytes
 from cicd.plugins.output_pipe import OutputPipe
 from cicd.plugins.pb import pipeline_pb2 as pb
 from cicd.plugins.pb.goplugin import GRPCControllerStub
@@ -55,6 +59,7 @@ _SHUTDOWN_S = 1.0
 _TERM_S = 1.0
 _RESULT_AFTER_EXIT_S = 1.0
 _INSIST_S = 2.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,13 @@ class Means:
         zygotes: give the processes.
         clock: for the times in results.
         grace_s: between asking and killing a job that ran too long.
+        ooms: counts what is killed for memory.
     """
 
     zygotes: ZygotePool
     clock: Clock
     grace_s: float
+    ooms: OomWatch
 
 
 class _OverError(Exception):
@@ -129,6 +136,7 @@ class Attempt:
         self._calls: set[asyncio.Task[Any]] = set()
         self._timers: list[asyncio.TimerHandle] = []
         self._started_boot_s = means.clock.boot_s()
+        self._ooms = means.ooms.open_kills()
         self.pid = 0
         self.reaper = 0
         self.started_s = means.clock.wall_s()
@@ -330,16 +338,26 @@ class Attempt:
 
     def _time_out(self) -> None:
         timeout_s = self._start.run_job.timeout_s
-        verdict = Verdict(Status.TIMED_OUT, f"ran longer than its limit of {timeout_s:g} s", FailureKind.TIMEOUT)
+        verdict = Verdict(
+            Status.TIMED_OUT, f"ran longer than its limit of {timeout_s:g} s", FailureKind.TIMEOUT, cause=Cause.TIMEOUT
+        )
         self.end(verdict, self._means.grace_s)
 
     def _log_failed(self, error: OSError) -> None:
-        self.end(Verdict(Status.FAILED, f"the log cannot be written: {error}", FailureKind.INFRASTRUCTURE), 0)
+        cause = Cause.DISK if error.errno in _FULL else Cause.HOST
+        self.end(
+            Verdict(Status.FAILED, f"the log cannot be written: {error}", FailureKind.INFRASTRUCTURE, cause=cause), 0
+        )
 
     def _result(self, own: Result | None, exited: Exit) -> tuple[Result, LogState]:
         state = self._log.close()
+        seen = self._seen()
+        if died_for_memory(own, exited, seen):
+            self._means.ooms.claim(seen.oom_kills or 0)
+        # What a reaper noticed alone it noticed while this process stood still.
+        stalled_s = max(0.0, self._means.clock.boot_s() - self._deadline_boot_s)
         result = msgspec.structs.replace(
-            result_of(own, exited, self._verdict),
+            result_of(own, exited, self._verdict, seen, stalled_s=stalled_s),
             log_bytes=state.size_bytes,
             log_sha256=state.sha256,
             log_lines=state.lines,
@@ -348,6 +366,13 @@ class Attempt:
             run_s=self._means.clock.boot_s() - self._started_boot_s,
         )
         return result, state
+
+    def _seen(self) -> Seen:
+        ooms = self._means.ooms
+        folder = self._place.folder
+        while not folder.exists():  # its reaper may have removed it by now
+            folder = folder.parent
+        return Seen(ooms.since(self._ooms), ooms.scope, ooms.memory_bytes, disk_free_bytes(folder))
 
     def _spawn(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._loop.create_task(call)

@@ -26,6 +26,7 @@ import structlog
 from cicd.clock import Clock
 from cicd.ids import IdSource
 from cicd.messages.base import Wire
+from cicd.messages.evidence import Cause
 from cicd.messages.jobhost import (
     LOCAL_VERSION,
     Cancel,
@@ -54,6 +55,7 @@ from cicd.plugins.lease import Lease
 from cicd.plugins.ledger import Ledger
 from cicd.plugins.leftovers import MARK, end_marked
 from cicd.plugins.log_notices import LogNotices
+from cicd.plugins.oom_watch import OomWatch, find_source
 from cicd.plugins.place import Place
 from cicd.plugins.python_runtime import scrubbed_environment
 from cicd.plugins.spool import SpoolFile
@@ -96,7 +98,9 @@ class JobHost:
         self._lease = Lease(clock, self._lease_expired)
         self._notices = LogNotices(self._tell_growth)
         self._zygotes = ZygotePool(settings.zygote_idle_s, self._zygote_environment)
-        self._means = Means(zygotes=self._zygotes, clock=clock, grace_s=settings.cancel_grace_s)
+        self._means = Means(
+            zygotes=self._zygotes, clock=clock, grace_s=settings.cancel_grace_s, ooms=OomWatch(find_source())
+        )
         self._agent = AgentLink(
             settings.agent_command,
             settings.agent_env,
@@ -140,7 +144,7 @@ class JobHost:
         grace_s = 0.0 if self._stopping.is_set() else self._grace_s
         self._stopping.set()
         for attempt, _task in self._running.values():
-            attempt.end(lost("the minion was stopped", yields_to_success=True), grace_s)
+            attempt.end(lost("the minion was stopped", Cause.STOPPED, yields_to_success=True), grace_s)
 
     def _recover(self) -> None:
         """Take over from an earlier jobhost, once nothing of it is left."""
@@ -232,7 +236,9 @@ class JobHost:
         key = (message.job, message.attempt)
         why = message.reason or "cancelled"
         if running := self._running.get(key):
-            running[0].end(Verdict(Status.CANCELLED, why, yields_to_success=True), message.grace_s)
+            running[0].end(
+                Verdict(Status.CANCELLED, why, yields_to_success=True, cause=Cause.CANCELLED), message.grace_s
+            )
             return
         if not self._ledger.knows(key) and not self._ledger.was_acknowledged(key) and _JOB_ID.fullmatch(message.job):
             self._ledger.end_unstarted(key, Status.CANCELLED, why)
@@ -240,7 +246,7 @@ class JobHost:
 
     async def _fence(self) -> None:
         """End everything of the session; then say so."""
-        self._end_all(lost("the minion's session was ended by the master"))
+        self._end_all(lost("the minion's session was ended by the master", Cause.FENCED))
         await self._all_gone()
         self._lease.end()
         task = asyncio.current_task()
@@ -308,7 +314,8 @@ class JobHost:
     def _lease_expired(self) -> None:
         if self._running:
             log.error("lease.expired", session=self._lease.session, attempts=len(self._running))
-        self._end_all(lost("the minion's lease ran out"))
+        late_s = self._clock.boot_s() - self._lease.deadline_boot_s
+        self._end_all(lost("the minion's lease ran out", Cause.LEASE, stalled_s=late_s))
 
     # ---- what the agent is told
 

@@ -10,6 +10,7 @@ from collections import OrderedDict
 import structlog
 
 from cicd.messages.base import Wire
+from cicd.messages.evidence import Blame, Cause, Evidence
 from cicd.messages.jobhost import Finished, LogClosed, LogState
 from cicd.messages.minion import Entry, EntryState
 from cicd.messages.run import FailureKind, Result, Status
@@ -61,6 +62,7 @@ class Ledger:
                     log_lines=state.lines if state else 0,
                     log_sha256=state.sha256 if state else "",
                     finished_s=wall_s,
+                    evidence=Evidence(blame=Blame.MACHINE, cause=Cause.JOBHOST_ENDED),
                 )
                 self._journal.bury(key, result)
                 log.warning("attempt.buried", job=entry.job, attempt=entry.attempt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from cicd.core.events import (
     MinionBeat,
@@ -14,6 +15,7 @@ from cicd.core.events import (
 )
 from cicd.core.plan import Plan, Send
 from cicd.messages.base import JobId, MinionId
+from cicd.messages.evidence import Cause
 from cicd.messages.minion import Beat, CancelJob, Entry, EntryState, JobFinished, JobStarted, ResultAck, RunJob
 from cicd.messages.pipeline import JobSpec
 from cicd.messages.run import JobRecord, JobState, Result, RunState, Status
@@ -147,7 +149,7 @@ def test_a_result_that_says_lost_is_a_loss() -> None:
     finished = JobFinished(session=1, job=bench.id, attempt=1, result=Result(status=Status.LOST))
     bench.world.handle(MinionFinishedJob(minion=A, finished=finished))
     assert (bench.job.lost, bench.job.attempt) == (1, 2)
-    assert bench.world.store.attempts[bench.id, 1].result == Result(status=Status.LOST)
+    assert bench.world.store.attempts[bench.id, 1].result.status is Status.LOST
 
 
 # ---- what is stale -------------------------------------------------------------------------------------
@@ -231,7 +233,10 @@ def test_doubt_is_not_resolved_by_less_than_a_result() -> None:
     plan = bench.beat(bench.entry("dead"), session=2)
     assert sent(plan, ResultAck), "there is nothing more to come"
     assert bench.job is before
-    assert bench.world.store.attempts[bench.id, 1] is attempt
+    # Only the verdict on it is a better one now.
+    after = bench.world.store.attempts[bench.id, 1]
+    assert after.result.evidence.cause == Cause.JOBHOST_ENDED
+    assert replace(after, result=replace(after.result, evidence=attempt.result.evidence)) == attempt
 
 
 def test_cancelling_resolves_doubt_and_frees_the_run() -> None:

@@ -34,6 +34,7 @@ from cicd.core.agent.steps import (
 )
 from cicd.messages import jobhost as host
 from cicd.messages.base import ErrorReply, JobId, Wire
+from cicd.messages.evidence import Blame, Cause, Evidence
 from cicd.messages.jobhost import (
     LOCAL_VERSION,
     Cancel,
@@ -235,7 +236,10 @@ class Agent:
             return
         if fetched.error:
             result = Result(
-                status=Status.FAILED, failure_kind=FailureKind.INFRASTRUCTURE, message=f"not started: {fetched.error}"
+                status=Status.FAILED,
+                failure_kind=FailureKind.INFRASTRUCTURE,
+                message=f"not started: {fetched.error}",
+                evidence=Evidence(blame=Blame.MACHINE, cause=Cause.HOST),
             )
             # Not in the journal: nothing was started. Should we die first, the master sends the job again.
             entry = Entry(job=run_job.job, attempt=run_job.attempt, state=EntryState.FINISHED, result=result)

@@ -49,7 +49,7 @@ def failure(error: BaseException) -> m.Result:
     return m.Result(
         status=m.Status.FAILED,
         message=_message(error),
-        failure_kind=m.FailureKind.USER,
+        failure_kind=m.FailureKind.OUT_OF_MEMORY if isinstance(error, MemoryError) else m.FailureKind.USER,
         exit_code=error.exit_code if isinstance(error, CommandError) else 1,
         traceback="" if isinstance(error, Cancelled) else trimmed_traceback(error),
     )
