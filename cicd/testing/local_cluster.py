@@ -22,7 +22,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -56,6 +56,8 @@ class LocalCluster:
         minion_overrides: the same, of every minion.
         python: the interpreter that has cicd installed.
         env: variables for all processes beside this one's own; those that configure cicd are never handed on.
+        wrap: returns what goes before a process's own command at each start, by its name (`master`, `minion-1`):
+            a tracer, `ip netns exec ..`. It has to keep the pid, or the process is not the one that is killed.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class LocalCluster:
         minion_overrides: Overrides | None = None,
         python: str = sys.executable,
         env: Mapping[str, str] | None = None,
+        wrap: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
         from cicd.config import environment_names
 
@@ -78,6 +81,7 @@ class LocalCluster:
         self._minion_overrides = minion_overrides or {}
         self._python = python
         hidden = environment_names() | {"CICD_OPERATOR"}
+        self._wrap = wrap
         self._env = {key: value for key, value in os.environ.items() if key not in hidden} | dict(env or {})
         self._master: ManagedProcess | None = None
         self._minions: dict[str, ManagedProcess] = {}
@@ -289,7 +293,14 @@ class LocalCluster:
 
     def _process(self, module: str, name: str, config: Path) -> ManagedProcess:
         command = [self._python, "-P", "-m", module, "--config", str(config)]
-        return ManagedProcess(name, command, log=self.log_file(name), folder=self.state_dir, env=self._env)
+        wrap = self._wrap
+        return ManagedProcess(
+            name,
+            (lambda: [*wrap(name), *command]) if wrap is not None else command,
+            log=self.log_file(name),
+            folder=self.state_dir,
+            env=self._env,
+        )
 
     def _master_config(self) -> Path:
         ports = self._kept_ports() or free_ports(3)

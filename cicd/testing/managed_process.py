@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cicd.errors import CicdError
@@ -30,16 +30,24 @@ class ManagedProcess:
 
     Args:
         name: for people.
-        command: program (an absolute path) and arguments.
+        command: program (an absolute path) and arguments; or what returns them anew for each start.
         log: file that gets stdout and stderr, appended over all starts.
         folder: its working directory.
         env: its whole environment.
     """
 
-    def __init__(self, name: str, command: Sequence[str], *, log: Path, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str] | Callable[[], Sequence[str]],
+        *,
+        log: Path,
+        folder: Path,
+        env: Mapping[str, str],
+    ) -> None:
         self.name = name
         self.log = log
-        self._command = list(command)
+        self._command = command
         self._folder = folder
         self._env = dict(env)
         self._process: subprocess.Popen[bytes] | None = None
@@ -50,9 +58,10 @@ class ManagedProcess:
         if self._process is not None and self._process.poll() is None:
             return self._process.pid
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        command = self._command() if callable(self._command) else self._command
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(tether.__file__), str(os.getpid()), *self._command],
+                [sys.executable, "-I", "-S", str(tether.__file__), str(os.getpid()), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -3,7 +3,8 @@
 Theory of operation. One thread loops over three states: waiting for the next attempt, attempting, connected. Between
 attempts it waits between 0.1 s and a bound that doubles with every attempt that failed, up to 10 s, evenly spread
 over the whole range (full jitter), so that a thousand minions do not come back at the same moment. A connection that
-held for 2 s starts the doubling anew.
+held for 2 s, or on which a frame arrived, starts the doubling anew: a master that is killed again and again right after
+its start is found as fast as one that was killed once.
 
 Frames wait in two queues, urgent ones leave first. ZeroMQ's own queue behind them is short. What waits when a
 connection ends is dropped: it was meant for that connection.
@@ -216,6 +217,7 @@ class ZmqDialer(SocketLoop):
         if not batch:
             return False
         self.counters.received += len(batch)
+        self._failures = 0
         if self._tap is not None:
             for data in batch:
                 self._tap.record(self._socket_name, "in", b"", data)

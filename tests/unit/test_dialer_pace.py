@@ -11,10 +11,12 @@ import zmq
 
 from cicd.errors import UserError
 from cicd.testing.fake_clock import FakeClock
-from cicd.testing.transport_bench import ALICE, CLOCK, SERVER
+from cicd.testing.transport_bench import ALICE, CLOCK, SERVER, TransportBench, ring
+from cicd.testing.waiting import wait_until
 from cicd.transport.wakeup import Wakeup
 from cicd.transport.zmq_dialer import ZmqDialer
 from cicd.transport.zmq_link import LinkEnd
+from cicd.transport.zmq_transport import ZmqTransport
 
 
 @pytest.fixture
@@ -60,6 +62,19 @@ def test_a_connection_that_held_starts_anew_and_one_that_did_not_does_not(
     held, dropped = (LinkEnd.BROKEN, 5.0), (LinkEnd.BROKEN, 0.5)
     assert waits(context, 1.0, [REFUSED, REFUSED, held]) == [0.4, 0.8, 0.4]
     assert waits(context, 1.0, [REFUSED, REFUSED, dropped]) == [0.4, 0.8, 1.6]
+
+
+def test_a_connection_on_which_a_frame_arrived_starts_anew_however_short_it_was() -> None:
+    bench = TransportBench(ZmqTransport(CLOCK, ring()), "tcp://127.0.0.1:*")
+    try:
+        server = bench.serve(lambda frame: frame)
+        client = bench.join(server)
+        client.dialer._failures = 9
+        client.dialer.send(b"echo")
+        client.wait_frames(1)
+        wait_until(lambda: client.dialer._failures == 0)
+    finally:
+        bench.close()
 
 
 @pytest.mark.parametrize("address", ["", "nonsense", "tcp://", "tcp://127.0.0.1:x", "ftp://x:1"])
