@@ -286,10 +286,20 @@ class LocalCluster:
             raise TimeoutError(f"{error}\n{tails}") from None
 
     def _ping(self, timeout_s: float) -> None:
+        from cicd.errors import UnavailableError
         from cicd.messages.client import Status, StatusAnswer
 
         with self.client() as client:
-            client.ask(Status(), StatusAnswer, timeout_s=timeout_s)
+
+            def answers() -> bool:
+                self.check()
+                try:
+                    client.ask(Status(), StatusAnswer, timeout_s=min(timeout_s, 1.0))
+                except UnavailableError:
+                    return False
+                return True
+
+            self._wait(answers, timeout_s, "the master's answer")
 
     def _process(self, module: str, name: str, config: Path) -> ManagedProcess:
         command = [self._python, "-P", "-m", module, "--config", str(config)]
