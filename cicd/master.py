@@ -45,6 +45,9 @@ from cicd.logs import set_up_logs
 from cicd.messages.base import Wire
 from cicd.messages.pipeline import Source
 from cicd.plugins.repository import make_source
+from cicd.replay.files import DAY_S, Limits
+from cicd.replay.reader import JOURNAL
+from cicd.replay.writer import InputJournal
 from cicd.storage.lmdb import LmdbStorage
 from cicd.storage.records import Records
 from cicd.storage.room import Room
@@ -86,7 +89,11 @@ class Master:
             job_timeout_s=config.cluster.job_timeout_s,
             cancel_grace_s=config.cluster.cancel_grace_s,
         )
-        cluster = restore(self.storage, settings, Now(boot_s=clock.boot_s(), wall_s=started_s))
+        now = Now(boot_s=clock.boot_s(), wall_s=started_s)
+        cluster = restore(self.storage, settings, now)
+        kept = config.journal
+        limits = Limits(max_bytes=kept.max_bytes, max_age_s=kept.max_days * DAY_S)
+        self.journal = InputJournal(data_dir / JOURNAL, cluster, now, limits) if kept.enabled else None
 
         self.keyring = KeyRing()
         for token in Records(self.storage).tokens():
@@ -124,6 +131,7 @@ class Master:
             on_reply=lambda reply: self._desk_in.put([reply]),
             on_saved=lambda plan: self._desk_in.put([plan]),
             die=die,
+            decide=self.journal.handle if self.journal is not None else None,
         )
         scheduler = SchedulerClient(scheduler_actor)
         registry = MinionRegistry.start(self._control_in, events, self._control, routes, die)
@@ -206,6 +214,8 @@ class Master:
         """End everything; what is committed stays."""
         for actor in self._actors:
             actor.stop(timeout=10)
+        if self.journal is not None:
+            self.journal.close()
         for listener in (self._client, self._control, self._bulk):
             listener.close()
         self.transport.close()

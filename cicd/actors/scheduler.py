@@ -8,7 +8,7 @@ and only signs of life are answered (`core.standstill`, docs/adr/0005).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,7 @@ RETRY_S = 0.5
 ASKERS_WAIT_S = 5.0
 """How long people whose calls are part of such a commit are left waiting for it."""
 
+Decide = Callable[[Sequence[Event], Now], Plan]
 OnReply = Callable[[Reply], None]
 OnSaved = Callable[[Plan], None]
 
@@ -80,6 +81,7 @@ class Scheduler(Actor):
         listener: the control socket.
         on_reply: called with answers to people's calls; quick.
         on_saved: called after each commit with what was saved; quick.
+        decide: hands a batch to the core; None: `cluster.handle`. The journal of inputs stands between.
     """
 
     def __init__(
@@ -94,9 +96,11 @@ class Scheduler(Actor):
         on_reply: OnReply,
         on_saved: OnSaved,
         die: Die,
+        decide: Decide | None = None,
     ) -> None:
         super().__init__(die)
         self._cluster = cluster
+        self._decide = decide or cluster.handle
         self._inbox = inbox
         self._store = store
         self._listener = listener
@@ -137,7 +141,7 @@ class Scheduler(Actor):
             if kept is None:
                 return
             events = kept
-        plan = self._cluster.handle(events, self._now())
+        plan = self._decide(events, self._now())
         if plan.saves and not self._commit(plan):
             return
         self._carry_out_all(plan)

@@ -21,6 +21,7 @@ _COMMANDS = {
     "tokens": ("cicd.cli.tokens:tokens", "Create, list and revoke the tokens that minions join with."),
     "status": ("cicd.cli.status:status", "Is the master there, and what is it?"),
     "tap": ("cicd.cli.tap:tap", "Print what crosses a process's sockets."),
+    "replay": ("cicd.cli.replay:replay", "Decide again what a master decided, and compare."),
     "master": ("cicd.cli.servers:master", "Run a master."),
     "minion": ("cicd.cli.servers:minion", "Run a minion."),
 }

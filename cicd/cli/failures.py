@@ -8,7 +8,7 @@ EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
 EXIT_REFUSED = 4
 
-_OWN_FILES = frozenset({"config", "operator_file"})
+_OWN_FILES = frozenset({"config", "operator_file", "journal", "journal_damaged", "checkpoint"})
 """Codes of errors in files of the user's: wrong usage, found before any master was asked."""
 
 

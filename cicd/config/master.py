@@ -125,6 +125,20 @@ class Store(Section, frozen=True):
     reserve_bytes: int = 32 * 1024**2
 
 
+class Journal(Section, frozen=True):
+    """`[journal]`: what the master decided upon, kept to explain and check its decisions; see `cicd runs explain`.
+
+    Attributes:
+        enabled: whether it is kept.
+        max_bytes: the oldest parts are deleted beyond this.
+        max_days: and after so many days.
+    """
+
+    enabled: bool = True
+    max_bytes: int = 512 * 1024**2
+    max_days: Seconds = 14.0
+
+
 @configuration
 class MasterConfig(Section, frozen=True):
     """Everything that can be said to a master; made by `load_master`."""
@@ -134,6 +148,7 @@ class MasterConfig(Section, frozen=True):
     cluster: Cluster = Cluster()
     compiler: Compiler = Compiler()
     store: Store = Store()
+    journal: Journal = Journal()
     tap: Tap = Tap()
     log: Log = Log()
 
@@ -170,6 +185,8 @@ def _finish(config: MasterConfig) -> tuple[MasterConfig, list[Problem]]:
     problems += _listen_problems(config.listen)
     problems += _cluster_problems(config.cluster)
     problems += _compiler_problems(config.compiler)
+    if config.journal.max_bytes < 1024**2:
+        problems.append(Problem("journal.max_bytes", "1048576 (1 MiB) is the least"))
     if config.store.max_size_bytes < 16 * 1024**2:
         problems.append(Problem("store.max_size_bytes", "16777216 (16 MiB) is the least"))
     if config.store.reserve_bytes < 0:

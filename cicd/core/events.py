@@ -25,8 +25,8 @@ class Now(msgspec.Struct, frozen=True):
     wall_s: float
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all events."""
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, tag_field="_"):
+    """Base of all events. Tagged by their class's name, so that a journal of inputs can hold any of them."""
 
 
 class RunSubmitted(Event, frozen=True):
