@@ -8,7 +8,7 @@ current one.
 
 from msgspec.structs import replace
 
-from cicd.core import orders, verdict
+from cicd.core import cancels, orders, retries, verdict
 from cicd.core.book import Book, JobEntry, MinionEntry
 from cicd.core.jobs import move
 from cicd.core.lifecycle import EVENT_OF_STATUS, HELD, MAX_LOST_ATTEMPTS, JobEvent
@@ -34,11 +34,14 @@ def assign(book: Book, job: JobEntry, minion: MinionEntry) -> None:
     job.assigned_boot_s = book.now.boot_s
     job.cancel_due_boot_s = 0.0
     job.absent_boot_s = None
-    move(book, job, JobEvent.ASSIGN, message="")
+    move(book, job, JobEvent.ASSIGN, message=retries.told(job, job.attempt.attempt))
     run = job.run
     if run.record.state is RunState.QUEUED:
-        run.record = replace(run.record, state=RunState.RUNNING, started_s=book.now.wall_s)
+        run.record = replace(
+            run.record, state=RunState.RUNNING, started_s=book.now.wall_s, started_boot_s=book.now.boot_s
+        )
         book.plan.runs[run.record.id] = run.record
+        cancels.set_limit(book, run)
     orders.send_run(book, job)
 
 
@@ -69,6 +72,8 @@ def finished(book: Book, job: JobEntry, result: Result) -> None:
     if result.status is Status.LOST:
         lose(book, job, result.message or "the attempt was lost", result.evidence)
         return
+    if retries.try_again(book, job, result):
+        return
     record = job.record
     # The word that it had started may have been lost, or have been overtaken.
     started_s = record.started_s or max(record.queued_s, book.now.wall_s - result.run_s)
@@ -77,6 +82,8 @@ def finished(book: Book, job: JobEntry, result: Result) -> None:
     message = result.message
     if not message and result.failure_kind is not FailureKind.NONE:
         message = str(result.failure_kind)
+    if result.failure_kind is FailureKind.INFRASTRUCTURE and record.lost >= MAX_LOST_ATTEMPTS:
+        message = f"{message}; lost or failed by the infrastructure {record.lost} times"
     move(book, job, EVENT_OF_STATUS[result.status], message=message)
 
 
@@ -94,8 +101,8 @@ def revise(book: Book, job: JobEntry, told: Result) -> None:
 def withdraw(book: Book, job: JobEntry, why: str) -> None:
     """The assignment is proven to have started nothing: queue the job again; no attempt counts as lost."""
     _end_attempt(book, job, why, verdict.NOT_BEGUN)
-    if job.run.record.cancel_by:
-        move(book, job, JobEvent.CANCEL, message=f"cancelled by {job.run.record.cancel_by}")
+    if job.cancel_by:
+        move(book, job, JobEvent.CANCEL, message=f"cancelled by {job.cancel_by}")
     else:
         move(book, job, JobEvent.WITHDRAW, message=why)
 
@@ -114,8 +121,8 @@ def lose(book: Book, job: JobEntry, why: str, evidence: Evidence, *, counts: boo
     lost = job.record.lost + counts
     job.record = replace(job.record, lost=lost)
     move(book, job, JobEvent.LOSE)
-    if job.run.record.cancel_by:
-        move(book, job, JobEvent.CANCEL, message=f"cancelled by {job.run.record.cancel_by}; {why}")
+    if job.cancel_by:
+        move(book, job, JobEvent.CANCEL, message=f"cancelled by {job.cancel_by}; {why}")
     elif not job.spec.idempotent:
         move(book, job, JobEvent.DOUBT, message=f"{why}; it is not idempotent, so it is not tried again")
     elif lost >= MAX_LOST_ATTEMPTS:

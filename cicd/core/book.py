@@ -8,13 +8,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import cast
 
-from cicd.core import graph
+from cicd.core import graph, needs
 from cicd.core.events import Now
 from cicd.core.lifecycle import TERMINAL
 from cicd.core.plan import Plan
-from cicd.core.ready import ReadyQueue
+from cicd.core.ready import ReadyQueue, Requirements
 from cicd.core.ring import Ring
 from cicd.core.settings import CoreSettings
+from cicd.core.timers import Timers
 from cicd.messages.base import JobId, MinionId, PipelineId, RunId
 from cicd.messages.cluster import Connection, HealthReason, Load, MinionRecord
 from cicd.messages.pipeline import JobSpec, PipelineSpec
@@ -26,7 +27,7 @@ class JobEntry:
     """A job of an active run.
 
     Attributes:
-        missing: how many of its needs have not succeeded yet.
+        missing: how many of its needs have not ended as they have to, yet.
         attempt: the record of the current attempt, once there is one.
         history: its last events, for the story of an illegal one.
         assigned_boot_s: when the current attempt was first sent (or taken up by a restart).
@@ -50,6 +51,16 @@ class JobEntry:
     def current(self) -> AttemptRecord:
         """The current attempt of a job that has one."""
         return cast("AttemptRecord", self.attempt)
+
+    @property
+    def requirements(self) -> Requirements:
+        """What a minion must offer to be given it."""
+        return Requirements(self.spec.labels, self.run.requires, self.record.avoid)
+
+    @property
+    def cancel_by(self) -> str:
+        """Who asked to cancel it or its run; empty: nobody."""
+        return self.run.record.cancel_by or self.record.cancel_by
 
 
 @dataclass(slots=True)
@@ -76,9 +87,8 @@ class RunEntry:
             job.missing = self.missing_needs(job)
 
     def missing_needs(self, job: JobEntry) -> int:
-        """Return how many of a job's needs have not succeeded, counted anew."""
-        needs = dict.fromkeys(job.spec.needs)
-        return sum(self.by_name[need].record.state is not JobState.SUCCEEDED for need in needs)
+        """Return how many of a job's needs have not ended as they have to, counted anew."""
+        return sum(not needs.is_met(job.spec, self.by_name[need].record) for need in dict.fromkeys(job.spec.needs))
 
     @property
     def ended(self) -> bool:
@@ -137,6 +147,7 @@ class Book:
         self.numbers: dict[PipelineId, int] = {}
         self.ready = ReadyQueue()
         self.ring = Ring()
+        self.timers = Timers()
         self.plan = Plan()
         self.now = Now(boot_s=0.0, wall_s=0.0)
         self.refused = 0

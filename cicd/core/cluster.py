@@ -10,11 +10,13 @@ never runs ahead of the store.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cicd.core import invariants, liveness, minions, runs, waits, wishes
+from cicd.core import cancels, invariants, liveness, minions, resolve, retries, runs, waits, wishes
 from cicd.core.book import Book, JobEntry, MinionEntry, RunEntry
 from cicd.core.dispatch import dispatch
 from cicd.core.events import (
     Event,
+    JobCancelRequested,
+    JobResolved,
     MinionBeat,
     MinionDisconnected,
     MinionDrained,
@@ -42,11 +44,19 @@ _Handler = Callable[[Book, Any], None]  # type: ignore[explicit-any]  # one tabl
 
 def _ticked(book: Book, _event: Ticked) -> None:
     liveness.expire(book)
+    for key in book.timers.take(book.now.boot_s):
+        # What came first may have ended what comes later.
+        if (job := book.jobs.get(JobId(key))) is not None:
+            retries.due(book, job)
+        elif (run := book.runs.get(RunId(key))) is not None:
+            cancels.time_out(book, run)
 
 
 _HANDLERS: dict[type[Event], _Handler] = {
     RunSubmitted: runs.submit,
-    RunCancelRequested: runs.cancel,
+    RunCancelRequested: cancels.cancel_run,
+    JobCancelRequested: cancels.cancel_job,
+    JobResolved: resolve.resolve,
     MinionSaidHello: minions.hello,
     MinionBeat: liveness.beat,
     MinionStartedJob: minions.started,
@@ -100,7 +110,7 @@ class Cluster:
             self._restore_run(run, plugin, jobs, attempts)
         queued = [job for job in book.jobs.values() if job.record.state is JobState.QUEUED]
         for entry in sorted(queued, key=lambda job: (job.record.queued_s, job.record.run, job.record.index)):
-            book.ready.add(entry.record.id, (entry.spec.labels, entry.run.requires))
+            book.ready.add(entry.record.id, entry.requirements)
         liveness.grace(book)
         self._last_boot_s = now.boot_s
 
@@ -122,8 +132,10 @@ class Cluster:
             book.jobs[record.id] = job
             if record.state in HELD and record.minion is not None:
                 book.minions[record.minion].running[record.id] = None
+            retries.restore(book, job)
         entry.build_graph()
         book.runs[run.id] = entry
+        cancels.set_limit(book, entry)
 
     def handle(self, events: Iterable[Event], now: Now) -> Plan:
         """Decide on a batch of events, in order, then on what can be dispatched.

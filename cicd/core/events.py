@@ -7,10 +7,10 @@ from typing import NewType
 
 import msgspec
 
-from cicd.messages.base import MinionId, RunId
+from cicd.messages.base import JobId, MinionId, RunId
 from cicd.messages.minion import Beat, Goodbye, Hello, JobFinished, JobStarted
 from cicd.messages.pipeline import PipelineSpec
-from cicd.messages.run import RunRecord
+from cicd.messages.run import JobRecord, ResolvedAs, RunRecord
 
 Asker = NewType("Asker", int)
 """Names a person's pending call."""
@@ -35,6 +35,7 @@ class RunSubmitted(Event, frozen=True):
     Attributes:
         request: the asker's own id of this request; asking again with it gives the same run. Empty: none.
         requires: what a minion must offer to run the plugin (artifact tags); any one of them is enough; empty: nothing.
+        carried: jobs of the run that this one repeats that succeeded and are not run again.
     """
 
     run: RunRecord
@@ -44,13 +45,34 @@ class RunSubmitted(Event, frozen=True):
     plugin_size_bytes: int = 0
     source_size_bytes: int = 0
     asker: Asker | None = None
+    carried: tuple[JobRecord, ...] = ()
 
 
 class RunCancelRequested(Event, frozen=True):
-    """A person wants a run to end."""
+    """A person wants a run to end. `grace_s`: as in `CancelRun`."""
 
     run: RunId
     by: str
+    asker: Asker | None = None
+    grace_s: float | None = None
+
+
+class JobCancelRequested(Event, frozen=True):
+    """A person wants one job to end. `grace_s`: as in `CancelRun`."""
+
+    job: JobId
+    by: str
+    asker: Asker | None = None
+    grace_s: float | None = None
+
+
+class JobResolved(Event, frozen=True):
+    """A person says what became of a job in doubt."""
+
+    job: JobId
+    how: ResolvedAs
+    by: str
+    why: str = ""
     asker: Asker | None = None
 
 

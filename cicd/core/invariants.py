@@ -5,8 +5,9 @@ Checked after every step in tests; it costs as much as there is state.
 
 from collections import Counter
 
+from cicd.core import needs
 from cicd.core.book import Book, JobEntry, MinionEntry, RunEntry
-from cicd.core.lifecycle import HELD, TERMINAL
+from cicd.core.lifecycle import HELD, MAX_LOST_ATTEMPTS, TERMINAL
 from cicd.core.ready import meets
 from cicd.messages.base import JobId, MinionId
 from cicd.messages.cluster import Connection
@@ -44,6 +45,8 @@ def _check_run(book: Book, run: RunEntry) -> None:
     name = run.record.id
     _require(not run.ended, f"{name} has ended and is still held")
     _require(run.tally == Counter(job.record.state for job in run.jobs), f"{name}: tally is off")
+    limited = run.record.timeout_s and run.record.started_s and not run.record.cancel_by
+    _require((name in book.timers) == bool(limited), f"{name}: its time limit is off")
     begun = any(job.record.attempt for job in run.jobs)
     _require(run.record.state is (RunState.RUNNING if begun else RunState.QUEUED), f"{name}: its state is off")
     _require(all(book.jobs.get(job.record.id) is job for job in run.jobs), f"{name}: its jobs are not in the book")
@@ -62,13 +65,19 @@ def _check_job(book: Book, job: JobEntry) -> None:
         _require(job.attempt is not None and job.attempt.result is None, f"{name}: its attempt has ended")
     _require(job.missing == job.run.missing_needs(job), f"{name}: needs are off")
     if record.state is JobState.WAITING:
-        needs = [job.run.by_name[need].record.state for need in job.spec.needs]
+        before = [job.run.by_name[need].record for need in job.spec.needs]
         _require(job.missing, f"{name} waits for nothing")
-        _require(all(s not in TERMINAL or s is JobState.SUCCEEDED for s in needs), f"{name} waits in vain")
+        in_vain = any(need.state in TERMINAL and not needs.is_met(job.spec, need) for need in before)
+        _require(not in_vain, f"{name} waits in vain")
     if record.state in HELD or record.state is JobState.QUEUED:
         _require(not job.missing, f"{name} runs before what it needs")
-    if job.run.record.cancel_by:
-        _require(record.state in HELD or record.state in TERMINAL, f"{name} goes on in a cancelled run")
+    _require(record.retries <= job.spec.retry.attempts, f"{name} was tried again too often")
+    _require(record.lost <= MAX_LOST_ATTEMPTS, f"{name} was lost too often")
+    avoids = record.state is JobState.QUEUED and record.avoid is not None
+    timed = record.state is JobState.BACKOFF or avoids
+    _require((record.id in book.timers) == timed, f"{name}: its timer is off")
+    if job.cancel_by:
+        _require(record.state in HELD or record.state in TERMINAL, f"{name} goes on though it is cancelled")
 
 
 def _check_minion(book: Book, minion: MinionEntry, held: set[JobId]) -> None:

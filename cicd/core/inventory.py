@@ -33,7 +33,7 @@ def from_hello(book: Book, minion: MinionEntry, inventory: tuple[Entry, ...]) ->
     for entry in inventory:
         report(book, minion, entry)
     for job in _held(book, minion):
-        if job.run.record.cancel_by:
+        if job.cancel_by:
             orders.send_cancel(book, job)
 
 
@@ -46,7 +46,7 @@ def from_beat(book: Book, minion: MinionEntry, inventory: tuple[Entry, ...]) -> 
     for entry in inventory:
         report(book, minion, entry)
     for job in _held(book, minion):
-        if job.run.record.cancel_by and book.now.boot_s >= job.cancel_due_boot_s:
+        if job.cancel_by and book.now.boot_s >= job.cancel_due_boot_s:
             orders.send_cancel(book, job)
 
 

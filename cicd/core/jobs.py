@@ -4,11 +4,14 @@ Slots are given back, the ready queue is kept, jobs that need this one become re
 with its last job.
 """
 
+from collections import Counter
+
 from msgspec.structs import replace
 
+from cicd.core import needs
 from cicd.core.book import Book, JobEntry, RunEntry
 from cicd.core.lifecycle import HELD, TERMINAL, JobEvent, next_state, run_outcome
-from cicd.messages.run import JobState
+from cicd.messages.run import JobState, RunState
 
 NEEDS_LIMIT_BYTES = 160 * 1024
 """Most bytes of outputs that one job can be handed: a RunJob has to fit into a frame."""
@@ -35,12 +38,18 @@ def move(book: Book, job: JobEntry, event: JobEvent, *, message: str | None = No
 
 
 def make_ready(book: Book, job: JobEntry) -> None:
-    """Queue a job whose needs have succeeded; or fail it if what they returned is too large to be handed on."""
-    move(book, job, JobEvent.NEEDS_MET)
+    """Queue a job whose needs are met; or fail it if what they returned is too large to be handed on."""
+    _make_ready(book, job)
+    if job.record.state in TERMINAL:
+        _ended(book, job)
+
+
+def _make_ready(book: Book, job: JobEntry) -> None:
+    _step(book, job, JobEvent.NEEDS_MET, None)
     size = sum(_size(need, job.run.by_name[need].record.outputs) for need in dict.fromkeys(job.spec.needs))
     if size > NEEDS_LIMIT_BYTES:
         text = f"the outputs of the jobs it needs are {size} bytes, over the limit of {NEEDS_LIMIT_BYTES}"
-        move(book, job, JobEvent.FAIL, message=text)
+        _step(book, job, JobEvent.FAIL, text)
 
 
 def _size(need: str, outputs: dict[str, str]) -> int:
@@ -64,17 +73,22 @@ def _step(book: Book, job: JobEntry, event: JobEvent, message: str | None) -> No
     if message is not None:
         changes["message"] = message
     if new is JobState.QUEUED:
-        changes.update(queued_s=book.now.wall_s, started_s=0.0, minion=None)
+        changes.update(queued_s=book.now.wall_s, backoff_s=0.0, due_boot_s=0.0)
+    if new in {JobState.QUEUED, JobState.BACKOFF}:
+        changes.update(started_s=0.0, minion=None)
+    if old is JobState.QUEUED:
+        changes["avoid"] = None
     if new in TERMINAL:
         changes["finished_s"] = book.now.wall_s
     job.record = replace(job.record, **changes)
     book.plan.jobs[job.record.id] = job.record
     if new is JobState.QUEUED:
-        book.ready.add(job.record.id, (job.spec.labels, job.run.requires))
+        book.ready.add(job.record.id, job.requirements)
 
 
 def _leave(book: Book, job: JobEntry, old: JobState, new: JobState) -> None:
     """Give back what the old state held."""
+    book.timers.drop(job.record.id)
     if old is JobState.QUEUED:
         book.ready.remove(job.record.id)
     if old in HELD and new not in HELD and job.record.minion is not None:
@@ -92,12 +106,15 @@ def _ended(book: Book, job: JobEntry) -> None:
         ended = pending.pop()
         for index in run.dependents[ended.record.index]:
             dependent = run.jobs[index]
-            if ended.record.state is JobState.SUCCEEDED:
-                dependent.missing -= 1
-                if not dependent.missing and dependent.record.state is JobState.WAITING:
-                    make_ready(book, dependent)
-            elif dependent.record.state is JobState.WAITING:
+            is_met = needs.is_met(dependent.spec, ended.record)
+            dependent.missing -= is_met
+            if dependent.record.state is not JobState.WAITING:
+                continue
+            if run.record.cancel_by or not is_met:
                 _give_up_waiting(book, dependent, ended)
+            elif not dependent.missing:
+                _make_ready(book, dependent)
+            if dependent.record.state in TERMINAL:
                 pending.append(dependent)
     if run.ended and run.record.id in book.runs:
         _end_run(book, run)
@@ -107,14 +124,20 @@ def _give_up_waiting(book: Book, job: JobEntry, because: JobEntry) -> None:
     if job.run.record.cancel_by:
         _step(book, job, JobEvent.CANCEL, f"cancelled by {job.run.record.cancel_by}")
     else:
-        text = f"it needs {because.record.name}, which was {because.record.state}"
+        was = "succeeded" if because.record.state is JobState.SUCCEEDED else f"was {because.record.state}"
+        text = f"it needs {needs.named(job.spec, because.record.name)}, which {was}"
         _step(book, job, JobEvent.NEEDS_FAILED, text)
 
 
 def _end_run(book: Book, run: RunEntry) -> None:
-    state = run_outcome(run.tally, cancelled=bool(run.record.cancel_by))
-    run.record = replace(run.record, state=state, finished_s=book.now.wall_s)
+    tally = Counter(job.record.state for job in run.jobs if not needs.is_allowed(job.record))
+    state = run_outcome(tally, cancelled=bool(run.record.cancel_by))
+    message = run.record.message
+    if state is RunState.CANCELLED and run.record.timed_out:
+        state, message = RunState.FAILED, f"took longer than its time limit of {run.record.timeout_s:g} s"
+    run.record = replace(run.record, state=state, finished_s=book.now.wall_s, message=message)
     book.plan.runs[run.record.id] = run.record
+    book.timers.drop(run.record.id)
     del book.runs[run.record.id]
     for job in run.jobs:
         del book.jobs[job.record.id]

@@ -53,8 +53,15 @@ def send_cancel(book: Book, job: JobEntry) -> None:
         session=book.minions[attempt.minion].record.session,
         job=attempt.job,
         attempt=attempt.attempt,
-        grace_s=book.settings.cancel_grace_s,
-        reason=f"cancelled by {job.run.record.cancel_by}",
+        grace_s=cancel_grace_s(book, job),
+        reason=f"cancelled by {job.cancel_by}",
     )
     book.plan.effects.append(Send(attempt.minion, message))
     job.cancel_due_boot_s = book.now.boot_s + book.settings.resend_s
+
+
+def cancel_grace_s(book: Book, job: JobEntry) -> float:
+    """Return the seconds that a job which is cancelled has to stop: the least of what was said of it and of its run."""
+    words = ((record.cancel_by, record.cancel_grace_s) for record in (job.run.record, job.record))
+    default_s = book.settings.cancel_grace_s
+    return min((default_s if grace_s is None else grace_s for by, grace_s in words if by), default=default_s)

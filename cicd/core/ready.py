@@ -7,17 +7,31 @@ job that leaves by another door (cancelled) is passed over when its turn comes.
 
 from collections import deque
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from cicd.messages.base import JobId
+from cicd.messages.base import JobId, MinionId
 from cicd.messages.cluster import MinionRecord
 
-Requirements = tuple[tuple[str, ...], tuple[str, ...]]
-"""Labels, all of which a minion must carry; artifact tags, one of which it must offer (none: any minion)."""
+
+class Requirements(NamedTuple):
+    """What a job asks of a minion.
+
+    Attributes:
+        labels: all of which it must carry.
+        tags: of artifacts, one of which it must offer; none: any minion.
+        avoid: the one minion that it must not be.
+    """
+
+    labels: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    avoid: MinionId | None = None
 
 
 def meets(minion: MinionRecord, requirements: Requirements) -> bool:
     """Return whether a minion offers what a job requires."""
-    labels, tags = requirements
+    labels, tags, avoid = requirements
+    if avoid is not None and minion.id == avoid:
+        return False
     return all(label in minion.labels for label in labels) and (not tags or any(tag in minion.tags for tag in tags))
 
 

@@ -1,16 +1,16 @@
-"""Runs: how they begin, and how they are cancelled. They end with their last job (`jobs`)."""
+"""Runs: how they begin. They end with their last job (`jobs`); `cancels` ends them early."""
 
 from msgspec.structs import replace
 
-from cicd.core import graph, jobs, orders
+from cicd.core import graph, jobs
 from cicd.core.book import Book, JobEntry, RunEntry
-from cicd.core.events import Asker, RunCancelRequested, RunSubmitted
-from cicd.core.lifecycle import HELD, TERMINAL, JobEvent
+from cicd.core.events import Asker, RunSubmitted
+from cicd.core.lifecycle import JobEvent
 from cicd.core.plan import Reply
-from cicd.errors import CicdError, ConflictError, NotFoundError, UserError
+from cicd.errors import CicdError, UserError
 from cicd.messages.base import job_id
 from cicd.messages.pipeline import LastRun
-from cicd.messages.run import JobRecord, RunRecord
+from cicd.messages.run import JobRecord, JobState, RunRecord
 
 
 def submit(book: Book, event: RunSubmitted) -> None:
@@ -39,14 +39,29 @@ def submit(book: Book, event: RunSubmitted) -> None:
     for entry in run.jobs:
         book.jobs[entry.record.id] = entry
         book.plan.jobs[entry.record.id] = entry.record
-        if not entry.missing:
+    for before in event.carried:
+        _carry(book, run.by_name[before.name], before)
+    for entry in run.jobs:
+        if not entry.missing and entry.record.state is JobState.WAITING:
             jobs.make_ready(book, entry)
     _reply(book, event.asker, run.record)
 
 
+def _carry(book: Book, job: JobEntry, before: JobRecord) -> None:
+    """Count a job as succeeded, with the outputs that it returned in the run before."""
+    job.record = replace(job.record, outputs=before.outputs, carried_from=before.carried_from or before.run)
+    jobs.move(book, job, JobEvent.CARRY, message="succeeded in the run before; not run again")
+
+
 def _entry_of(book: Book, event: RunSubmitted, number: int) -> RunEntry:
     created_s = book.now.wall_s
-    record = replace(event.run, number=number, created_s=created_s, job_count=len(event.spec.jobs))
+    record = replace(
+        event.run,
+        number=number,
+        created_s=created_s,
+        job_count=len(event.spec.jobs),
+        timeout_s=event.spec.run_timeout_s or book.settings.run_timeout_s,
+    )
     run = RunEntry(
         record=record,
         spec=event.spec,
@@ -56,7 +71,14 @@ def _entry_of(book: Book, event: RunSubmitted, number: int) -> RunEntry:
         request=event.request,
     )
     for index, spec in enumerate(event.spec.jobs):
-        job = JobRecord(id=job_id(record.id, index), run=record.id, index=index, name=spec.name, created_s=created_s)
+        job = JobRecord(
+            id=job_id(record.id, index),
+            run=record.id,
+            index=index,
+            name=spec.name,
+            created_s=created_s,
+            allow_failure=spec.allow_failure,
+        )
         run.jobs.append(JobEntry(record=job, spec=spec, run=run, missing=0))
     run.build_graph()
     return run
@@ -65,23 +87,3 @@ def _entry_of(book: Book, event: RunSubmitted, number: int) -> RunEntry:
 def _reply(book: Book, asker: Asker | None, result: RunRecord | CicdError) -> None:
     if asker is not None:
         book.plan.effects.append(Reply(asker, result))
-
-
-def cancel(book: Book, event: RunCancelRequested) -> None:
-    """End a run: what has not started ends at once, what runs is asked to stop, what is in doubt is given up."""
-    run = book.runs.get(event.run)
-    if run is None:
-        _reply(book, event.asker, NotFoundError(f"run {event.run} is not active: it has ended, or there is none"))
-        return
-    if run.record.cancel_by:
-        text = f"run {event.run} is being cancelled already, by {run.record.cancel_by}"
-        _reply(book, event.asker, ConflictError(text))
-        return
-    run.record = replace(run.record, cancel_by=event.by)
-    book.plan.runs[run.record.id] = run.record
-    for job in run.jobs:
-        if job.record.state in HELD:
-            orders.send_cancel(book, job)
-        elif job.record.state not in TERMINAL:
-            jobs.move(book, job, JobEvent.CANCEL, message=f"cancelled by {event.by}")
-    _reply(book, event.asker, run.record)

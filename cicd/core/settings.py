@@ -13,6 +13,7 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
         lease_margin_s: how much longer the master waits: clocks drift, messages take time.
         job_timeout_s: timeout of jobs that name none.
         cancel_grace_s: between asking a job to stop and killing it.
+        run_timeout_s: limit of runs whose pipeline names none, from the start of the first job; 0: none.
     """
 
     heartbeat_s: float = 1.0
@@ -21,6 +22,7 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     lease_margin_s: float = 3.0
     job_timeout_s: float = 3600.0
     cancel_grace_s: float = 10.0
+    run_timeout_s: float = 0.0
 
     @property
     def expiry_s(self) -> float:

@@ -1,8 +1,9 @@
 """Why a job waits, in words for people."""
 
-from cicd.core import health
+from cicd.core import health, needs, retries
 from cicd.core.book import Book, JobEntry, MinionEntry
 from cicd.core.events import Now
+from cicd.core.lifecycle import HELD
 from cicd.core.ready import Requirements, meets
 from cicd.messages.cluster import Connection
 from cicd.messages.run import JobState
@@ -26,20 +27,26 @@ class Teller:
     def why(self, job: JobEntry) -> str:
         """Return why a job does not run yet; empty when it runs or has ended."""
         state = job.record.state
+        if state in HELD:
+            return self._held(job)
         if state is JobState.WAITING:
             return _needs(job)
         if state is JobState.QUEUED:
-            requirements = (job.spec.labels, job.run.requires)
+            requirements = job.requirements
             if requirements not in self._told:  # thousands of jobs may wait for the same
                 self._told[requirements] = self._for_a_minion(requirements)
             return self._told[requirements]
-        if state is JobState.ASSIGNED:
-            return f"sent to {job.record.minion_name}, which has not started it yet{self._doubt(job)}"
-        if state is JobState.RUNNING:
-            return self._doubt(job).removeprefix("; ")
+        if state is JobState.BACKOFF:
+            left_s = self._book.timers.left_s(job.record.id, self._now.boot_s)
+            return f"waits {left_s:.0f} s for {retries.told(job, job.record.attempt + 1)}"
         if state is JobState.UNKNOWN:
-            return "in doubt: waits for a late result, or for a person to cancel the run"
+            return "in doubt: waits for a late result, or for a person to resolve it (cicd runs resolve)"
         return ""
+
+    def _held(self, job: JobEntry) -> str:
+        if job.record.state is JobState.ASSIGNED:
+            return f"sent to {job.record.minion_name}, which has not started it yet{self._doubt(job)}"
+        return self._doubt(job).removeprefix("; ")
 
     def _doubt(self, job: JobEntry) -> str:
         minion = self._book.minions.get(job.record.minion) if job.record.minion is not None else None
@@ -49,24 +56,29 @@ class Teller:
         return f"; {minion.record.name} is {minion.connection}, not heard of for {silence:.0f} s"
 
     def _for_a_minion(self, requirements: Requirements) -> str:
-        labels, tags = requirements
+        labels, tags, avoid = requirements
         minions = self._book.minions.values()
         if not minions:
             return "no minion has joined"
-        labelled = [entry for entry in minions if meets(entry.record, (labels, ()))]
+        labelled = [entry for entry in minions if meets(entry.record, Requirements(labels))]
         if not labelled:
             return f"no minion with label {' and '.join(labels)}"
-        able = [entry for entry in labelled if meets(entry.record, requirements)]
+        able = [entry for entry in labelled if meets(entry.record, Requirements(labels, tags))]
         if not able:
             return f"no minion can run this plugin: it needs {' or '.join(tags)}"
-        return _short([f"{entry.record.name}: {_state(entry)}" for entry in able])
+        return _short(
+            [
+                f"{entry.record.name}: {'failed the last attempt' if entry.record.id == avoid else _state(entry)}"
+                for entry in able
+            ]
+        )
 
 
 def _needs(job: JobEntry) -> str:
     open_needs = [
-        f"{need} ({job.run.by_name[need].record.state})"
+        f"{needs.named(job.spec, need)} ({job.run.by_name[need].record.state})"
         for need in dict.fromkeys(job.spec.needs)
-        if job.run.by_name[need].record.state is not JobState.SUCCEEDED
+        if not needs.is_met(job.spec, job.run.by_name[need].record)
     ]
     return f"needs {_short(open_needs)}"
 

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from cicd.messages.base import Digest, Message, PipelineId, RunId
+from cicd.messages.run import FailureKind
 
 
 class ParamType(StrEnum):
@@ -25,16 +26,45 @@ class ParamSpec(Message, frozen=True):
     required: bool = False
 
 
+class NeedOn(StrEnum):
+    """How a job has to end for one that needs it."""
+
+    SUCCESS = "success"
+    """Succeeded, or failed and was allowed to."""
+    FAILURE = "failure"
+    """Failed, timed out or was poisoned, allowed or not."""
+    ANY = "any"
+    """However: skipped or cancelled, too."""
+
+
+class Retry(Message, frozen=True):
+    """How often a job that failed is tried again. What the infrastructure loses is none of it.
+
+    Attributes:
+        attempts: tries after the first, 0 to 100.
+        backoff_s: seconds of the wait before the first of them; it doubles with each, up to an hour or itself.
+        on: kinds of failure that are tried again; empty: user, timeout, out of memory and crash. Infrastructure
+            failures are tried again in any case, and never count.
+    """
+
+    attempts: int = 0
+    backoff_s: float = 0.0
+    on: tuple[FailureKind, ...] = ()
+
+
 class JobSpec(Message, frozen=True):
     """One job of a pipeline, as its plugin described it and this master honours it.
 
     Attributes:
         name: its identity within the pipeline.
-        needs: names of the jobs that must have succeeded before.
+        needs: names of the jobs that must have ended before, each once.
+        needs_on: how those must have ended that need not have succeeded.
         timeout_s: seconds that one attempt may run; 0: the master's default.
         idempotent: whether it may be run again when its minion was lost.
         labels: what a minion must carry to be given this job.
         checkout: whether the workspace starts as the commit's tree (else empty).
+        retry: when it is tried again; never with `idempotent=False`.
+        allow_failure: whether its failure counts as fine, for the run and for jobs that need its success.
     """
 
     name: str
@@ -45,16 +75,24 @@ class JobSpec(Message, frozen=True):
     idempotent: bool = True
     labels: tuple[str, ...] = ()
     checkout: bool = True
+    needs_on: dict[str, NeedOn] = {}
+    retry: Retry = Retry()
+    allow_failure: bool = False
 
 
 class PipelineSpec(Message, frozen=True):
-    """What Describe answered, validated. Immutable: it belongs to a plugin's digest."""
+    """What Describe answered, validated. Immutable: it belongs to a plugin's digest.
+
+    Attributes:
+        run_timeout_s: seconds that a run may take from the start of its first job; 0: the master's default.
+    """
 
     name: str
     description: str = ""
     params: tuple[ParamSpec, ...] = ()
     jobs: tuple[JobSpec, ...] = ()
     sdk: str = ""
+    run_timeout_s: float = 0.0
 
 
 class Source(Message, frozen=True):

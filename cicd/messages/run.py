@@ -27,6 +27,8 @@ class JobState(StrEnum):
     """Needs jobs that have not ended."""
     QUEUED = "queued"
     """Ready; waits for a minion."""
+    BACKOFF = "backoff"
+    """Its last attempt failed; waits for the time of the next."""
     ASSIGNED = "assigned"
     RUNNING = "running"
     LOST = "lost"
@@ -40,7 +42,7 @@ class JobState(StrEnum):
     POISONED = "poisoned"
     """Lost three times."""
     SKIPPED = "skipped"
-    """What it needs did not succeed."""
+    """What it needs did not end as it has to."""
 
 
 class Status(StrEnum):
@@ -116,7 +118,17 @@ class Trigger(Message, frozen=True):
 
 
 class RunRecord(Message, frozen=True):
-    """A run, pinned to the plugin and the commit it was started with."""
+    """A run, pinned to the plugin and the commit it was started with.
+
+    Attributes:
+        cancel_by: who or what asked to cancel it; empty: nobody.
+        cancel_grace_s: seconds between asking its jobs to stop and killing them; None: the master's default.
+        message: for people: why it ended as it did, where its jobs do not tell.
+        timeout_s: seconds that it may take from the start of its first job; 0: any.
+        timed_out: whether it took longer; then `cancel_by` names the timeout.
+        started_boot_s: the master's boot clock when its first job started.
+        retry_of: the run whose jobs it runs again.
+    """
 
     id: RunId
     pipeline: PipelineId
@@ -133,9 +145,38 @@ class RunRecord(Message, frozen=True):
     started_s: float = 0.0
     finished_s: float = 0.0
     cancel_by: str = ""
-    """Who asked to cancel it; empty: nobody."""
     repository: str = ""
     ref: str = ""
+    cancel_grace_s: float | None = None
+    message: str = ""
+    timeout_s: float = 0.0
+    timed_out: bool = False
+    started_boot_s: float = 0.0
+    retry_of: RunId | None = None
+
+
+class ResolvedAs(StrEnum):
+    """What a person can say of a job in doubt."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    RETRY = "retry"
+    """It is safe to run it again."""
+
+
+class Resolution(Message, frozen=True):
+    """A person's word on a job in doubt.
+
+    Attributes:
+        attempt: the attempt that was in doubt.
+        resolved_s: wall time.
+    """
+
+    how: ResolvedAs
+    by: str
+    why: str
+    attempt: int
+    resolved_s: float
 
 
 class JobRecord(Message, frozen=True):
@@ -143,9 +184,19 @@ class JobRecord(Message, frozen=True):
 
     Attributes:
         attempt: the current attempt, counted from 1; 0: none yet. The fencing token.
-        lost: attempts that were lost to the infrastructure.
+        lost: attempts that the infrastructure lost or failed.
         queued_s: wall time when it last became ready.
         outputs: of the attempt that succeeded.
+        retries: attempts beyond the first that failures (not the infrastructure) were answered with.
+        backoff_s: seconds between the failure and the next attempt, in BACKOFF.
+        due_boot_s: the master's boot clock when the next attempt is due, in BACKOFF.
+        allow_failure: whether its failure counts as fine.
+        cancel_by: who asked to cancel this job by itself; empty: nobody.
+        cancel_grace_s: seconds between asking it to stop and killing it; None: the master's default.
+        resolution: the last word of a person on it.
+        granted: attempts that persons have granted by their word.
+        carried_from: the run in which it succeeded, when it was not run again in this one.
+        avoid: the minion that failed its last attempt: while it waits for another, for a short time.
     """
 
     id: JobId
@@ -163,6 +214,16 @@ class JobRecord(Message, frozen=True):
     minion_name: str = ""
     message: str = ""
     outputs: dict[str, str] = {}
+    retries: int = 0
+    backoff_s: float = 0.0
+    due_boot_s: float = 0.0
+    allow_failure: bool = False
+    cancel_by: str = ""
+    cancel_grace_s: float | None = None
+    resolution: Resolution | None = None
+    granted: int = 0
+    carried_from: RunId | None = None
+    avoid: MinionId | None = None
 
 
 class AttemptRecord(Message, frozen=True):

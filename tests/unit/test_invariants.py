@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from cicd.core.book import Book, JobEntry, MinionEntry, RunEntry
+from cicd.core.ready import Requirements
 from cicd.messages.base import JobId, MinionId
 from cicd.messages.cluster import Connection
 from cicd.messages.pipeline import JobSpec
@@ -81,7 +82,7 @@ BREAKS: dict[str, Callable[[Broken], object]] = {
     "its state is off": lambda b: setattr(b.run, "record", replace(b.run.record, state=RunState.QUEUED)),
     "its jobs are not in the book": lambda b: b.book.jobs.pop(b.job("z").record.id),
     "rests in a passing state": lambda b: b.set_job("x", state=JobState.LOST),
-    "(waiting): ready queue is off": lambda b: b.book.ready.add(b.job("z").record.id, ((), ())),
+    "(waiting): ready queue is off": lambda b: b.book.ready.add(b.job("z").record.id, Requirements()),
     "(queued): ready queue is off": lambda b: b.book.ready.remove(b.job("q").record.id),
     "(running) has no minion": lambda b: b.set_job("x", minion=None),
     "(unknown) has no minion": lambda b: b.set_job("y", minion=None),
@@ -97,7 +98,11 @@ BREAKS: dict[str, Callable[[Broken], object]] = {
         b.set_job("z", state=JobState.QUEUED),
         b.book.ready.add(b.job("z").record.id, ((), ())),
     ),
-    "goes on in a cancelled run": lambda b: setattr(b.run, "record", replace(b.run.record, cancel_by="ann")),
+    "was tried again too often": lambda b: b.set_job("x", retries=1),
+    "was lost too often": lambda b: b.set_job("x", lost=4),
+    "(queued): its timer is off": lambda b: b.book.timers.set(b.job("q").record.id, 1.0),
+    "its time limit is off": lambda b: b.book.timers.set(b.id, 1.0),
+    "goes on though it is cancelled": lambda b: setattr(b.run, "record", replace(b.run.record, cancel_by="ann")),
     "held by nobody we know": lambda b: b.book.minions.pop(A),
     "slots are off": lambda b: b.minion().running.clear(),
     "a: slots are off": lambda b: b.minion().running.update({JobId("other-0"): None}),

@@ -365,7 +365,7 @@ def test_a_second_attempt_starts_its_clock_anew() -> None:
     bench.beat(bench.entry("dead"))
     assert (bench.job.state, bench.job.started_s) == (JobState.ASSIGNED, 0.0)
     assert bench.job.queued_s == bench.world.now.wall_s
-    assert bench.job.message == ""
+    assert bench.job.message == "attempt 2, after: its processes on a are gone"
 
 
 def test_the_process_is_noted_also_when_a_heartbeat_was_first_to_tell() -> None:

@@ -47,12 +47,12 @@ def test_every_event_is_used_and_every_state_can_be_reached() -> None:
     assert {*JOB_TABLE.values(), JobState.WAITING} == set(JobState)
 
 
-def test_an_attempt_can_end_in_any_way_while_it_is_held_and_only_by_a_result_when_in_doubt() -> None:
+def test_an_attempt_can_end_in_any_way_while_it_is_held_and_by_a_result_or_a_person_when_in_doubt() -> None:
     assert set(EVENT_OF_STATUS) == set(Status)
     for event in EVENT_OF_STATUS.values():
         assert all((state, event) in JOB_TABLE for state in HELD)
     out_of_doubt = {event for state, event in JOB_TABLE if state is JobState.UNKNOWN}
-    assert out_of_doubt == set(EVENT_OF_STATUS.values()) - {JobEvent.LOSE}
+    assert out_of_doubt == set(EVENT_OF_STATUS.values()) - {JobEvent.LOSE} | {JobEvent.REQUEUE}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,9 @@ def test_an_attempt_can_end_in_any_way_while_it_is_held_and_only_by_a_result_whe
         ([JobState.CANCELLED, JobState.FAILED], True, RunState.CANCELLED),
         ([JobState.SUCCEEDED], True, RunState.SUCCEEDED),
         ([JobState.FAILED], True, RunState.FAILED),
-        ([JobState.CANCELLED], False, RunState.FAILED),
+        ([JobState.CANCELLED], False, RunState.CANCELLED),
+        ([JobState.CANCELLED, JobState.FAILED], False, RunState.FAILED),
+        ([JobState.SUCCEEDED, JobState.SKIPPED], False, RunState.SUCCEEDED),
     ],
 )
 def test_a_run_ends_as_its_jobs_did(states: list[JobState], cancelled: bool, outcome: RunState) -> None:  # noqa: FBT001  a table's column

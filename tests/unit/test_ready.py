@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from cicd.core.ready import ReadyQueue, meets
+from cicd.core.ready import ReadyQueue, Requirements, meets
 from cicd.messages.base import JobId, MinionId
 from cicd.messages.cluster import MinionRecord
 
-ANY = ((), ())
-GPU = (("gpu",), ())
-CP311 = ((), ("cp311", "cp312"))
+ANY = Requirements()
+GPU = Requirements(labels=("gpu",))
+CP311 = Requirements(tags=("cp311", "cp312"))
 
 
 def minion(*labels: str, tags: tuple[str, ...] = ()) -> MinionRecord:
     return MinionRecord(id=MinionId("m"), name="m", ring=0, labels=labels, tags=tags)
 
 
-def queue_of(**jobs: tuple[tuple[str, ...], tuple[str, ...]]) -> ReadyQueue:
+def queue_of(**jobs: Requirements) -> ReadyQueue:
     queue = ReadyQueue()
     for job, requirements in jobs.items():
         queue.add(JobId(job), requirements)
@@ -74,8 +74,10 @@ def test_a_blocked_queue_that_ran_empty_is_not_blocked_when_it_fills_again() -> 
 
 
 def test_a_minion_meets_all_labels_and_any_tag() -> None:
-    both = (("gpu", "big"), ("cp311", "cp312"))
+    both = Requirements(("gpu", "big"), ("cp311", "cp312"))
     assert meets(minion("big", "gpu", "x", tags=("cp312",)), both)
     assert not meets(minion("gpu", tags=("cp312",)), both)
     assert not meets(minion("gpu", "big", tags=("cp310",)), both)
     assert meets(minion(), ANY)
+    assert not meets(minion(), Requirements(avoid=MinionId("m")))
+    assert meets(minion(), Requirements(avoid=MinionId("other")))

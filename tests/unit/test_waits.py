@@ -78,7 +78,9 @@ def test_a_job_that_is_out_says_what_is_known_of_its_minion() -> None:
     world.advance(4.0)
     assert why(world, run, "x") == "a is suspect, not heard of for 4 s"
     world.advance(9.0)
-    assert why(world, run, "x") == "in doubt: waits for a late result, or for a person to cancel the run"
+    assert (
+        why(world, run, "x") == "in doubt: waits for a late result, or for a person to resolve it (cicd runs resolve)"
+    )
 
 
 def test_ended_jobs_and_runs_do_not_wait() -> None:

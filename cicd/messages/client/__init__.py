@@ -31,7 +31,17 @@ from cicd.messages.client.pipelines import (
     RecompilePipeline,
     ShowPipeline,
 )
-from cicd.messages.client.runs import CancelRun, FollowRun, ListRuns, RunAnswer, RunPage, ShowRun, StartRun
+from cicd.messages.client.runs import (
+    CancelRun,
+    FollowRun,
+    ListRuns,
+    ResolveJob,
+    RetryRun,
+    RunAnswer,
+    RunPage,
+    ShowRun,
+    StartRun,
+)
 from cicd.messages.client.tokens import CreateToken, ListTokens, RevokeToken, TokenAnswer, TokenPage
 from cicd.messages.client.views import JobView, MinionView, PipelineView
 
@@ -72,7 +82,9 @@ __all__ = [
     "RecompilePipeline",
     "Reply",
     "Request",
+    "ResolveJob",
     "ResumeMinion",
+    "RetryRun",
     "RevokeToken",
     "RunAnswer",
     "RunPage",

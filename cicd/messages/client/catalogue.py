@@ -22,7 +22,17 @@ from cicd.messages.client.pipelines import (
     RecompilePipeline,
     ShowPipeline,
 )
-from cicd.messages.client.runs import CancelRun, FollowRun, ListRuns, RunAnswer, RunPage, ShowRun, StartRun
+from cicd.messages.client.runs import (
+    CancelRun,
+    FollowRun,
+    ListRuns,
+    ResolveJob,
+    RetryRun,
+    RunAnswer,
+    RunPage,
+    ShowRun,
+    StartRun,
+)
 from cicd.messages.client.tokens import CreateToken, ListTokens, RevokeToken, TokenAnswer, TokenPage
 
 
@@ -43,6 +53,8 @@ Call = (
     | ShowRun
     | FollowRun
     | CancelRun
+    | RetryRun
+    | ResolveJob
     | ReadLog
     | ListMinions
     | ShowMinion

@@ -3,7 +3,7 @@
 from cicd.messages.base import Wire
 from cicd.messages.client.limits import PAGE
 from cicd.messages.client.views import JobView
-from cicd.messages.run import RunRecord
+from cicd.messages.run import ResolvedAs, RunRecord
 
 
 class StartRun(Wire, frozen=True):
@@ -41,9 +41,36 @@ class FollowRun(Wire, frozen=True):
 
 
 class CancelRun(Wire, frozen=True):
-    """-> RunAnswer. Cancelling a run that has ended is a conflict."""
+    """-> RunAnswer. Cancelling what has ended is a conflict; so is cancelling twice, but for a shorter grace.
+
+    Attributes:
+        job: the name of the one job to cancel; empty: the whole run.
+        grace_s: seconds between asking and killing, 0 or more; None: the master's default.
+    """
 
     run: str
+    job: str = ""
+    grace_s: float | None = None
+
+
+class RetryRun(Wire, frozen=True):
+    """-> RunAnswer of a new run with the same plugin, commit and params, of a run that has ended.
+
+    Jobs that succeeded are carried over with their outputs, unless `all_jobs`. `request` as in `StartRun`.
+    """
+
+    run: str
+    all_jobs: bool = False
+    request: str = ""
+
+
+class ResolveJob(Wire, frozen=True):
+    """-> RunAnswer. Says what became of a job that is in doubt (UNKNOWN); of any other it is a conflict."""
+
+    run: str
+    job: str
+    how: ResolvedAs
+    why: str = ""
 
 
 class RunAnswer(Wire, frozen=True):

@@ -138,6 +138,7 @@ class Description(Message):
     max_parallel_runs: int
     features: containers.RepeatedScalarFieldContainer[str]
     sdk: str
+    run_timeout_s: float
 
     def __init__(
         self,
@@ -151,6 +152,7 @@ class Description(Message):
         max_parallel_runs: int | None = ...,
         features: Iterable[str] | None = ...,
         sdk: str | None = ...,
+        run_timeout_s: float | None = ...,
     ) -> None: ...
 
 

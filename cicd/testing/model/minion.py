@@ -31,7 +31,7 @@ from cicd.messages.minion import (
     RunJob,
     Welcome,
 )
-from cicd.messages.run import Result, Status
+from cicd.messages.run import FailureKind, Result, Status
 
 Key = tuple[JobId, int]
 """A job's id and the number of an attempt."""
@@ -208,6 +208,11 @@ class ModelMinion:
 
     # ---- what its jobs do
 
+    def cannot_start(self, key: Key) -> list[Wire]:
+        """What an attempt needs cannot be fetched: it never began, and that is not its fault."""
+        del self.fetching[key]
+        return self.finish(key, Status.FAILED, kind=FailureKind.INFRASTRUCTURE)
+
     def start(self, key: Key) -> list[Wire]:
         """What an attempt needs has been fetched: run it, under a lease."""
         del self.fetching[key]
@@ -218,11 +223,18 @@ class ModelMinion:
         self.started[key] = self.started.get(key, 0) + 1
         return self._say(self.journal[key])
 
-    def finish(self, key: Key, status: Status, outputs: Iterable[tuple[str, str]] = ()) -> list[Wire]:
+    def finish(
+        self,
+        key: Key,
+        status: Status,
+        outputs: Iterable[tuple[str, str]] = (),
+        kind: FailureKind = FailureKind.NONE,
+    ) -> list[Wire]:
         """An attempt's process has ended."""
         self.alive.discard(key)
         self.cancelling.discard(key)
         self.results[key] = status
-        result = Result(status=status, outputs=dict(outputs))
+        began_s = 1.0 if self.started.get(key) else 0.0
+        result = Result(status=status, outputs=dict(outputs), failure_kind=kind, started_s=began_s)
         self.journal[key] = Entry(job=key[0], attempt=key[1], state=EntryState.FINISHED, result=result)
         return self._say(self.journal[key])

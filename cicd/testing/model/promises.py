@@ -10,7 +10,7 @@ from cicd.core.cluster import Cluster
 from cicd.core.events import Now
 from cicd.core.lifecycle import TERMINAL, TERMINAL_RUNS
 from cicd.messages.base import JobId, RunId
-from cicd.messages.run import JobRecord, JobState, RunRecord, Status
+from cicd.messages.run import FailureKind, JobRecord, JobState, ResolvedAs, RunRecord, Status
 from cicd.testing.model.minion import ModelMinion
 from cicd.testing.model.store import ModelStore
 
@@ -19,6 +19,7 @@ _TOLD: dict[JobState, Status] = {
     JobState.TIMED_OUT: Status.TIMED_OUT,
     JobState.FAILED: Status.FAILED,
 }
+_OWN = frozenset({Status.FAILED, Status.TIMED_OUT})
 
 
 class BrokenPromiseError(AssertionError):
@@ -39,6 +40,7 @@ class Promises:
         self._acting(minions)
         self._once(store, minions)
         self._true(store, minions)
+        self._retried(store)
         survives(cluster, store)
 
     def _final(self, store: ModelStore) -> None:
@@ -77,16 +79,36 @@ class Promises:
             if count > 1:
                 job = store.jobs[job_id]
                 spec = store.plugins[store.runs[job.run].plugin].spec.jobs[job.index]
-                _require(spec.idempotent, f"{job_id} is not idempotent and was started {count} times")
+                granted = count <= 1 + job.granted
+                _require(spec.idempotent or granted, f"{job_id} is not idempotent and was started {count} times")
 
     def _true(self, store: ModelStore, minions: list[ModelMinion]) -> None:
         """A job's result is what its current attempt returned on its minion."""
         of = {minion.id: minion for minion in minions}
         for job in store.jobs.values():
             told = _TOLD.get(job.state)
-            if told is not None and job.minion is not None:
+            word = job.resolution
+            by_a_person = word is not None and word.attempt == job.attempt and word.how is not ResolvedAs.RETRY
+            if told is not None and job.minion is not None and not by_a_person:
                 really = of[job.minion].results.get((job.id, job.attempt))
                 _require(really is told, f"{job.id} is {job.state}, its attempt {job.attempt} was {really}")
+
+    def _retried(self, store: ModelStore) -> None:
+        """A job's own failures are tried again as often as it says; the infrastructure's use up nothing of that."""
+        failed: Counter[JobId] = Counter()
+        for attempt in store.attempts.values():
+            result = attempt.result
+            if result is not None and result.status in _OWN and result.failure_kind is not FailureKind.INFRASTRUCTURE:
+                failed[attempt.job] += 1
+        for job in store.jobs.values():
+            spec = store.plugins[store.runs[job.run].plugin].spec.jobs[job.index]
+            own = failed[job.id]
+            _require(job.retries <= spec.retry.attempts, f"{job.id} was tried again {job.retries} times")
+            _require(job.retries <= own <= job.retries + 1, f"{job.id} failed {own} times, {job.retries} are counted")
+            given_up = job.state in {JobState.FAILED, JobState.TIMED_OUT} and own > job.retries
+            cancelled = job.cancel_by or store.runs[job.run].cancel_by
+            if given_up and spec.retry.attempts and not spec.retry.on and not cancelled:
+                _require(job.retries == spec.retry.attempts, f"{job.id} was given up after {job.retries} tries")
 
 
 def _require(holds: object, otherwise: str) -> None:
@@ -112,6 +134,7 @@ def picture(cluster: Cluster) -> dict[str, object]:
         "places": dict(book.minion_by_place),
         "held": {minion.record.id: set(minion.running) for minion in book.minions.values()},
         "ready": {job_id for job_id in book.jobs if job_id in book.ready},
+        "timers": set(book.timers),
     }
     for run in book.runs.values():
         parts[run.record.id] = (run.record, run.spec, run.requires, dict(run.tally), run.dependents)

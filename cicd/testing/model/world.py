@@ -32,7 +32,7 @@ from cicd.messages.base import Digest, ErrorReply, MinionId, PipelineId, RunId, 
 from cicd.messages.cluster import MinionRecord
 from cicd.messages.minion import Beat, Goodbye, Hello, JobFinished, JobStarted
 from cicd.messages.pipeline import JobSpec, PipelineSpec, PluginRecord
-from cicd.messages.run import JobRecord, RunRecord, Status, Trigger
+from cicd.messages.run import FailureKind, JobRecord, JobState, RunRecord, Status, Trigger
 from cicd.testing.model.minion import ModelMinion
 from cicd.testing.model.promises import BrokenPromiseError, Promises
 from cicd.testing.model.store import ModelStore
@@ -134,11 +134,20 @@ class World:
             self._drop_connection(minion)
         self.handle()
 
-    def submit(self, name: str, jobs: Sequence[JobSpec], *, requires: tuple[str, ...] = (), request: str = "") -> RunId:
-        """Begin a run and return its id."""
+    def submit(
+        self,
+        name: str,
+        jobs: Sequence[JobSpec],
+        *,
+        requires: tuple[str, ...] = (),
+        request: str = "",
+        timeout_s: float = 0.0,
+        retry_of: RunId | None = None,
+    ) -> RunId:
+        """Begin a run and return its id; with `retry_of`, one that carries over what succeeded in that run."""
         self._count += 1
         digest = Digest(f"{self._count:064x}")
-        spec = PipelineSpec(name=name, jobs=tuple(jobs))
+        spec = PipelineSpec(name=name, jobs=tuple(jobs), run_timeout_s=timeout_s)
         self.store.plugins[digest] = PluginRecord(
             digest=digest,
             size_bytes=1,
@@ -159,7 +168,9 @@ class World:
             commit="c",
             trigger=Trigger(by="someone"),
             job_count=0,
+            retry_of=retry_of,
         )
+        before = [job for job in self.store.jobs.values() if job.run == retry_of]
         asker = Asker(self._count)
         event = RunSubmitted(
             run=run,
@@ -169,6 +180,7 @@ class World:
             plugin_size_bytes=1,
             source_size_bytes=1,
             asker=asker,
+            carried=tuple(job for job in before if job.state is JobState.SUCCEEDED),
         )
         self.handle(event)
         answer = self.replies[asker]
@@ -202,11 +214,17 @@ class World:
             self.say(minion.id, minion.start(key))
         self.settle()
 
-    def finish(self, name: str, status: Status = Status.SUCCEEDED, outputs: dict[str, str] | None = None) -> None:
+    def finish(
+        self,
+        name: str,
+        status: Status = Status.SUCCEEDED,
+        outputs: dict[str, str] | None = None,
+        kind: FailureKind = FailureKind.NONE,
+    ) -> None:
         """What runs on a minion ends."""
         minion = self.minions[MinionId(name)]
         for key in sorted(minion.alive):
-            self.say(minion.id, minion.finish(key, status, (outputs or {}).items()))
+            self.say(minion.id, minion.finish(key, status, (outputs or {}).items(), kind))
         self.settle()
 
     # ---- time

@@ -227,6 +227,7 @@ class Description(Message):
         "max_parallel_runs",
         "features",
         "sdk",
+        "run_timeout_s",
     )
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field(1, "name", "string"),
@@ -238,6 +239,7 @@ class Description(Message):
         Field(7, "max_parallel_runs", "uint32"),
         Field(8, "features", "string", "many"),
         Field(9, "sdk", "string"),
+        Field(10, "run_timeout_s", "double"),
     )
 
     def __init__(
@@ -252,6 +254,7 @@ class Description(Message):
         max_parallel_runs: int = 0,
         features: list[str] | None = None,
         sdk: str = "",
+        run_timeout_s: float = 0.0,
     ) -> None:
         self.name = name
         self.description = description
@@ -262,6 +265,7 @@ class Description(Message):
         self.max_parallel_runs = max_parallel_runs
         self.features: list[str] = [] if features is None else features
         self.sdk = sdk
+        self.run_timeout_s = run_timeout_s
 
 
 class Git(Message):
