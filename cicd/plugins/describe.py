@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from cicd.core import graph
 from cicd.core.params import value_fault
 from cicd.errors import UserError
-from cicd.messages.pipeline import JobSpec, ParamSpec, ParamType, PipelineSpec
+from cicd.messages.pipeline import JobSpec, NeedOn, ParamSpec, ParamType, PipelineSpec, Retry
+from cicd.messages.run import FailureKind
 from cicd.plugins.pb import pipeline_pb2 as pb
 
 MAX_JOBS = 10_000
@@ -21,6 +22,8 @@ MAX_PARAMS = 200
 MAX_TEXT = 4000
 """Longest description or value, in characters."""
 MAX_TIMEOUT_S = 30 * 24 * 3600.0
+MAX_RETRIES = 100
+MAX_BACKOFF_S = 24 * 3600.0
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PARAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,99}")
@@ -32,6 +35,8 @@ _PARAM_TYPES = {
     pb.PARAM_TYPE_FLOAT: ParamType.FLOAT,
     pb.PARAM_TYPE_BOOL: ParamType.BOOL,
 }
+_NEED_ON = {pb.NEED_ON_SUCCESS: NeedOn.SUCCESS, pb.NEED_ON_FAILURE: NeedOn.FAILURE, pb.NEED_ON_ANY: NeedOn.ANY}
+_KINDS = tuple(kind.value for kind in FailureKind if kind.value)
 _SHOWN_FAULTS = 20
 
 
@@ -58,6 +63,7 @@ def spec_from_description(description: pb.Description) -> PipelineSpec:
         params=tuple(_param(param) for param in description.params),
         jobs=tuple(_job(job) for job in description.jobs),
         sdk=description.sdk[:100],
+        run_timeout_s=description.run_timeout_s,
     )
     faults = list(_param_values(spec))
     if faults:
@@ -77,6 +83,8 @@ def _faults(description: pb.Description) -> Iterator[str]:
     if len(description.jobs) > MAX_JOBS or len(description.params) > MAX_PARAMS:
         yield f"more than {MAX_JOBS} jobs or {MAX_PARAMS} params"
         return
+    if not 0 <= description.run_timeout_s <= MAX_TIMEOUT_S:  # NaN is not either
+        yield f"pipeline: run_timeout has to be between 0 and {MAX_TIMEOUT_S:.0f} seconds"
     if description.depends_on:
         yield "pipeline: depends_on is not supported yet"
     if description.triggers:
@@ -116,21 +124,40 @@ def _job_faults(job: pb.Job) -> Iterator[str]:
     for label in job.labels:
         if not _LABEL.fullmatch(label):
             yield f"not a label: {label[:100]!r}"
+    yield from _need_faults(job)
+    if job.HasField("retry"):
+        yield from _retry_faults(job)
+
+
+def _need_faults(job: pb.Job) -> Iterator[str]:
+    seen: dict[str, int] = {}
+    for need in job.needs:
+        if need.on not in _NEED_ON:
+            yield f"needing {need.job[:100]!r} on {need.on} is not supported yet"
+        elif seen.setdefault(need.job, need.on) != need.on:
+            yield f"it needs {need.job[:100]!r} twice, to end in different ways"
+
+
+def _retry_faults(job: pb.Job) -> Iterator[str]:
+    retry = job.retry
+    if retry.attempts > MAX_RETRIES:
+        yield f"retry: at most {MAX_RETRIES} attempts"
+    if not 0 <= retry.backoff_s <= MAX_BACKOFF_S:  # NaN is not either
+        yield f"retry: its backoff has to be between 0 and {MAX_BACKOFF_S:.0f} seconds"
+    for kind in retry.on:
+        if kind not in _KINDS:
+            yield f"retry: there is no failure kind {kind[:100]!r}; there are: {', '.join(_KINDS)}"
+    if retry.attempts and job.HasField("idempotent") and not job.idempotent:
+        yield "retry and idempotent=False contradict each other"
 
 
 def _not_honoured(job: pb.Job) -> Iterator[str]:
-    for need in job.needs:
-        if need.on != pb.NEED_ON_SUCCESS:
-            on = {pb.NEED_ON_FAILURE: "on failure", pb.NEED_ON_ANY: "on any end"}.get(need.on, f"on {need.on}")
-            yield f"needing {need.job[:100]!r} {on} is not supported yet"
     if job.checkout not in (pb.CHECKOUT_TREE, pb.CHECKOUT_EMPTY):
         yield 'checkout="git" is not supported yet'
     asked = {
         "secrets": bool(job.secrets),
-        "retry": job.HasField("retry") and job.retry.attempts > 0,
         "resources": bool(job.resources),
         "concurrency_group": bool(job.concurrency_group),
-        "allow_failure": job.allow_failure,
         "approval": bool(job.approval),
         "cache_key": bool(job.cache_key),
     }
@@ -160,7 +187,17 @@ def _job(job: pb.Job) -> JobSpec:
         idempotent=job.idempotent if job.HasField("idempotent") else True,
         labels=tuple(dict.fromkeys(job.labels)),
         checkout=job.checkout == pb.CHECKOUT_TREE,
+        needs_on={need.job: _NEED_ON[need.on] for need in job.needs if need.on != pb.NEED_ON_SUCCESS},
+        retry=_retry(job.retry),
+        allow_failure=job.allow_failure,
     )
+
+
+def _retry(retry: pb.Retry) -> Retry:
+    if not retry.attempts:
+        return Retry()
+    kinds = tuple(FailureKind(kind) for kind in dict.fromkeys(retry.on))
+    return Retry(attempts=retry.attempts, backoff_s=retry.backoff_s, on=kinds)
 
 
 def _param_values(spec: PipelineSpec) -> Iterator[str]:

@@ -144,7 +144,7 @@ import cicd_sdk as ci
 
 pipeline = ci.Pipeline("greedy", depends_on=["shop"])
 
-@pipeline.job(retry=2, approval="Ship it?", cache_key="x")
+@pipeline.job(secrets=["KEY"], approval="Ship it?", cache_key="x")
 def deploy(ctx: ci.Context) -> None: ...
 
 if __name__ == "__main__":

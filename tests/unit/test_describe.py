@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd.messages.pipeline import JobSpec, ParamSpec, ParamType, PipelineSpec
+from cicd.messages.pipeline import JobSpec, NeedOn, ParamSpec, ParamType, PipelineSpec, Retry
+from cicd.messages.run import FailureKind
 from cicd.plugins.describe import DescriptionError, spec_from_description
 from cicd.plugins.pb import pipeline_pb2 as pb
 
@@ -28,7 +29,18 @@ def test_all_that_this_version_honours_comes_through() -> None:
                 name="ship", needs=[pb.Need(job="test"), pb.Need(job="lint"), pb.Need(job="test")], idempotent=False
             ),
             pb.Job(name="again", idempotent=True, retry=pb.Retry(attempts=0)),
+            pb.Job(
+                name="flaky",
+                retry=pb.Retry(attempts=2, backoff_s=1.5, on=["timeout", "user", "timeout"]),
+                needs=[
+                    pb.Need(job="test", on=pb.NEED_ON_FAILURE),
+                    pb.Need(job="lint", on=pb.NEED_ON_ANY),
+                    pb.Need(job="ship"),
+                ],
+                allow_failure=True,
+            ),
             description="the web app",
+            run_timeout_s=90.5,
             sdk="python 0.1.0",
             features=["cancel"],
             params=[
@@ -44,6 +56,7 @@ def test_all_that_this_version_honours_comes_through() -> None:
         name="web",
         description="the web app",
         sdk="python 0.1.0",
+        run_timeout_s=90.5,
         params=(
             ParamSpec(name="level", type=ParamType.INT, default="3", choices=("1", "3"), description="how much"),
             ParamSpec(name="dry-run", type=ParamType.BOOL, default="false"),
@@ -56,6 +69,13 @@ def test_all_that_this_version_honours_comes_through() -> None:
             JobSpec(name="lint", checkout=False),
             JobSpec(name="ship", needs=("test", "lint"), idempotent=False),
             JobSpec(name="again"),
+            JobSpec(
+                name="flaky",
+                needs=("test", "lint", "ship"),
+                needs_on={"test": NeedOn.FAILURE, "lint": NeedOn.ANY},
+                retry=Retry(attempts=2, backoff_s=1.5, on=(FailureKind.TIMEOUT, FailureKind.USER)),
+                allow_failure=True,
+            ),
         ),
     )
 
@@ -69,19 +89,13 @@ def job(**fields: Any) -> Callable[[], pb.Description]:
     [
         (job(approval="sure?"), "job 'deploy': approval is not supported yet"),
         (job(secrets=["KEY"]), "job 'deploy': secrets are not supported yet"),
-        (job(retry=pb.Retry(attempts=2)), "job 'deploy': retry is not supported yet"),
         (job(resources={"cpu": "2"}), "job 'deploy': resources are not supported yet"),
         (job(concurrency_group="prod"), "job 'deploy': concurrency_group is not supported yet"),
-        (job(allow_failure=True), "job 'deploy': allow_failure is not supported yet"),
         (job(cache_key="k"), "job 'deploy': cache_key is not supported yet"),
         (job(checkout=pb.CHECKOUT_GIT), "job 'deploy': checkout=\"git\" is not supported yet"),
         (
-            lambda: description(pb.Job(name="a"), pb.Job(name="b", needs=[pb.Need(job="a", on=pb.NEED_ON_FAILURE)])),
-            "job 'b': needing 'a' on failure is not supported yet",
-        ),
-        (
-            lambda: description(pb.Job(name="a"), pb.Job(name="b", needs=[pb.Need(job="a", on=pb.NEED_ON_ANY)])),
-            "job 'b': needing 'a' on any end is not supported yet",
+            lambda: description(pb.Job(name="a"), pb.Job(name="b", needs=[pb.Need(job="a", on=7)])),
+            "job 'b': needing 'a' on 7 is not supported yet",
         ),
         (lambda: description(depends_on=["x"]), "pipeline: depends_on is not supported yet"),
         (lambda: description(triggers=[pb.Trigger(kind="cron")]), "pipeline: triggers (cron) are not supported yet"),
@@ -104,13 +118,13 @@ def test_all_refusals_are_told_at_once() -> None:
     with pytest.raises(DescriptionError) as caught:
         spec_from_description(
             description(
-                pb.Job(name="deploy", approval="x", retry=pb.Retry(attempts=1)),
+                pb.Job(name="deploy", approval="x", cache_key="y"),
                 pb.Job(name="bad name"),
                 depends_on=["y"],
                 params=[pb.Param(name="p", secret=True)],
             )
         )
-    for text in ("approval", "retry", "'bad name'", "depends_on", "secret"):
+    for text in ("approval", "cache_key", "'bad name'", "depends_on", "secret"):
         assert text in caught.value.message
 
 
@@ -128,6 +142,19 @@ def test_all_refusals_are_told_at_once() -> None:
         (job(timeout_s=-1), "timeout"),
         (job(timeout_s=float("nan")), "timeout"),
         (job(timeout_s=float("inf")), "timeout"),
+        (job(retry=pb.Retry(attempts=101)), "at most 100"),
+        (job(retry=pb.Retry(attempts=1, backoff_s=-1)), "backoff"),
+        (job(retry=pb.Retry(attempts=1, backoff_s=float("nan"))), "backoff"),
+        (job(retry=pb.Retry(attempts=1, on=["hunger"])), "no failure kind 'hunger'; there are: user, infrastructure"),
+        (job(retry=pb.Retry(attempts=1), idempotent=False), "contradict"),
+        (lambda: description(run_timeout_s=-1), "run_timeout"),
+        (lambda: description(run_timeout_s=float("nan")), "run_timeout"),
+        (
+            lambda: description(
+                pb.Job(name="a"), pb.Job(name="b", needs=[pb.Need(job="a"), pb.Need(job="a", on=pb.NEED_ON_ANY)])
+            ),
+            "job 'b': it needs 'a' twice",
+        ),
         (job(labels=["a b"]), "not a label: 'a b'"),
         (job(title="x" * 5000), "4000"),
         (lambda: description(pb.Job(name="../x")), "job '../x': a name"),

@@ -34,6 +34,7 @@ def describe(pipeline: Pipeline) -> m.Description:
             m.Trigger(kind=t.kind, settings={k: str(v) for k, v in t.settings.items()}) for t in pipeline.triggers
         ],
         max_parallel_runs=pipeline.max_parallel_runs,
+        run_timeout_s=pipeline.run_timeout_s,
         features=list(FEATURES),
         sdk=f"python {__version__}",
     )

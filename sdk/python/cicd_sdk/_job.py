@@ -18,7 +18,10 @@ JobRef = str | JobFunction
 """A job named by its function, or by its name when that is declared later."""
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+OWN_KINDS = ("user", "timeout", "out_of_memory", "crash")
+"""Kinds of failure that are the job's own."""
 _KINDS = ("user", "infrastructure", "timeout", "out_of_memory", "crash")
+_MAX_BACKOFF_S = 3600.0
 _COROUTINE_OR_GENERATOR = 0x20 | 0x80 | 0x200
 _CHECKOUTS: dict[Any, Checkout] = {True: Checkout.TREE, "git": Checkout.GIT, False: Checkout.EMPTY}
 
@@ -34,12 +37,12 @@ class Need:
 
 
 def on_failure(job: JobRef) -> Need:
-    """Run after `job`, only when that failed."""
+    """Run after `job`, only when that failed (or timed out)."""
     return Need(job, NeedOn.FAILURE)
 
 
 def on_any(job: JobRef) -> Need:
-    """Run after `job`, however that ended."""
+    """Run after `job`, however that ended; also when it was skipped."""
     return Need(job, NeedOn.ANY)
 
 
@@ -48,8 +51,10 @@ class Retry:
 
     Args:
         attempts: tries after the first.
-        backoff: the wait before each, as seconds or a text like "30s".
-        on: the kinds of failure: "user", "infrastructure", "timeout", "out_of_memory", "crash". Empty: all of them.
+        backoff: the wait before the first of them, as seconds or a text like "30s"; it doubles with each, up to an
+            hour, and a cluster adds up to a quarter, so that what failed together does not come back together.
+        on: the kinds of failure: "user", "timeout", "out_of_memory", "crash". Empty: all of these. What the
+            infrastructure fails ("infrastructure") a cluster tries again in any case, and does not count.
     """
 
     __slots__ = ("attempts", "backoff_s", "on")
@@ -63,6 +68,10 @@ class Retry:
         self.attempts = attempts
         self.backoff_s = seconds(backoff, "retry") if backoff else 0.0
         self.on = tuple(on)
+
+    def wait_s(self, before: int) -> float:
+        """Return the seconds of the wait after the attempt number `before`, from 1."""
+        return float(min(self.backoff_s * 2.0 ** min(before - 1, 64), max(self.backoff_s, _MAX_BACKOFF_S)))
 
 
 class Job:
@@ -102,6 +111,8 @@ class Job:
         self.timeout_s = 0.0 if timeout is None else seconds(timeout, f"{where}, timeout")
         self.retry = retry if isinstance(retry, Retry) else Retry(retry)
         self.idempotent = idempotent
+        if self.retry.attempts and not idempotent:
+            raise PipelineError(f"{where}: retry and idempotent=False contradict each other")
         self.labels = _texts(labels, f"{where}, labels")
         self.secrets = _texts(secrets, f"{where}, secrets")
         self.resources = {key: str(value) for key, value in (resources or {}).items()}

@@ -20,7 +20,7 @@ from types import FrameType
 
 from cicd_sdk import _local_job
 from cicd_sdk import _messages as m
-from cicd_sdk._job import Job
+from cicd_sdk._job import OWN_KINDS, Job
 from cicd_sdk._local_job import Attempt
 from cicd_sdk._param import Params
 from cicd_sdk._pipeline import Pipeline
@@ -79,16 +79,22 @@ class LocalRun:
     def _conclusion(self) -> int:
         with suppress(BrokenPipeError):
             for name, result in self._results.items():
-                self._say(name, "skipped" if result is None else _ENDS[m.Status(result.status)])
+                end = "skipped" if result is None else _ENDS[m.Status(result.status)]
+                self._say(name, f"{end} (allowed)" if self._is_allowed(name) else end)
             sys.stdout.flush()
         if self._signum:
             return 128 + self._signum
         failed = [
             name
             for name, result in self._results.items()
-            if result is not None and result.status != m.Status.SUCCEEDED and not self._jobs[name].allow_failure
+            if result is not None and result.status != m.Status.SUCCEEDED and not self._is_allowed(name)
         ]
         return 1 if failed else 0
+
+    def _is_allowed(self, name: str) -> bool:
+        """Whether a job has failed and was allowed to."""
+        result = self._results[name]
+        return result is not None and result.status == m.Status.FAILED and self._jobs[name].allow_failure
 
     # --- starting
 
@@ -123,8 +129,8 @@ class LocalRun:
             return False
         succeeded = result.status == m.Status.SUCCEEDED
         if on == m.NeedOn.FAILURE:
-            return not succeeded
-        return succeeded or self._jobs[need].allow_failure
+            return result.status == m.Status.FAILED
+        return succeeded or self._is_allowed(need)
 
     def _start(self, job: Job) -> None:
         self._tries[job.name] = self._tries.get(job.name, 0) + 1
@@ -197,14 +203,14 @@ class LocalRun:
             self._say(name, line)
         if self._is_tried_again(attempt.job, result):
             self._say(name, f"attempt {attempt.number} failed; trying again")
-            self._not_before[name] = time.monotonic() + attempt.job.retry.backoff_s
+            self._not_before[name] = time.monotonic() + attempt.job.retry.wait_s(attempt.number)
         else:
             self._results[name] = result
 
     def _is_tried_again(self, job: Job, result: m.Result) -> bool:
         if result.status != m.Status.FAILED or self._signals or self._tries[job.name] > job.retry.attempts:
             return False
-        return not job.retry.on or m.FailureKind(result.failure_kind).name.lower() in job.retry.on
+        return m.FailureKind(result.failure_kind).name.lower() in (job.retry.on or OWN_KINDS)
 
     def _say(self, name: str, line: str) -> None:
         sys.stdout.write(f"{name:<{self._width}} | {line}\n")

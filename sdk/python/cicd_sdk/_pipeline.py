@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, overload
 
 from cicd_sdk import _graph
+from cicd_sdk._duration import seconds
 from cicd_sdk._job import Job, JobFunction, JobRef, Need, Retry
 from cicd_sdk._messages import NeedOn
 from cicd_sdk._param import Param, Scalar
@@ -56,6 +57,8 @@ class Pipeline:
         depends_on: names of pipelines whose active runs a run of this one waits for.
         triggers: what starts a run by itself.
         max_parallel_runs: how many runs may be active at once; 0: any number.
+        run_timeout: how long a run may take from the start of its first job, as seconds or a text like "1h"; None:
+            the cluster's default.
 
     Raises:
         PipelineError: a name is empty, or a param is declared twice.
@@ -70,6 +73,7 @@ class Pipeline:
         depends_on: Sequence[str] = (),
         triggers: Sequence[Trigger] = (),
         max_parallel_runs: int = 0,
+        run_timeout: str | float | None = None,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise PipelineError(f"a pipeline needs a name, not {name!r}")
@@ -84,6 +88,7 @@ class Pipeline:
         self.depends_on = tuple(depends_on)
         self.triggers = tuple(triggers)
         self.max_parallel_runs = max_parallel_runs
+        self.run_timeout_s = 0.0 if run_timeout is None else seconds(run_timeout, f"pipeline {name!r}, run_timeout")
         for param in params:
             self._add_param(param)
         created.append(self)
@@ -147,7 +152,8 @@ class Pipeline:
                 labels: of the minions that may run it. secrets: names of those that it may see. resources: what it
                 uses.
                 group: at most one job of a group runs at a time. approval: a text that a person has to agree to.
-                allow_failure: whether its failure leaves the run a success. cache_key: equal keys need to run once.
+                allow_failure: whether its failure counts as fine: what needs it goes on, and the run can succeed.
+                cache_key: equal keys need to run once.
                 checkout: what its workspace holds at first: True: the tree of the commit; "git": a clone; False:
                 nothing.
 
@@ -207,10 +213,17 @@ class Pipeline:
         name = str(declared.get("name") or getattr(function, "__name__", "?"))
         if isinstance(needs, str) or not isinstance(needs, Sequence):
             raise PipelineError(f"job {name!r}: needs is a list of jobs, not {needs!r}")
-        job = Job(function, needs=[self._need(name, need) for need in needs], **declared)
+        job = Job(function, needs=self._needs(name, needs), **declared)
         if job.name in self.jobs:
             raise PipelineError(f"pipeline {self.name!r}: there are two jobs called {job.name!r}")
         self.jobs[job.name] = job
+
+    def _needs(self, job: str, needs: Sequence[JobRef | Need]) -> list[tuple[str, NeedOn]]:
+        found: dict[str, NeedOn] = {}
+        for need, on in (self._need(job, need) for need in needs):
+            if found.setdefault(need, on) != on:
+                raise PipelineError(f"job {job!r}: it needs {need!r} twice, to end in different ways")
+        return list(found.items())
 
     def _need(self, job: str, need: JobRef | Need) -> tuple[str, NeedOn]:
         if not isinstance(need, Need):

@@ -177,6 +177,7 @@ def test_a_failure_that_is_allowed(by_hand):
     """)
     assert done.returncode == 0
     assert lines(done, "b") == ["on", "ok"]
+    assert lines(done, "a")[-1] == "failed (allowed)"
 
 
 def test_a_failing_job_is_tried_again(by_hand, tmp_path):

@@ -29,6 +29,7 @@ def test_everything_declared_is_described():
         depends_on=["base"],
         triggers=[ci.Trigger("push", branch="main")],
         max_parallel_runs=2,
+        run_timeout="1h",
     )
 
     @pipeline.job
@@ -37,7 +38,7 @@ def test_everything_declared_is_described():
 
     @pipeline.job(
         name="ship-it", title="Ship it", needs=[build, ci.on_failure("other"), ci.on_any("other-2")], timeout="1h30m",
-        retry=ci.Retry(2, backoff="30s", on=["timeout"]), idempotent=False, labels=["gpu"], secrets=["TOKEN"],
+        retry=ci.Retry(2, backoff="30s", on=["timeout"]), labels=["gpu"], secrets=["TOKEN"],
         resources={"memory": "2G"}, group="deploy", allow_failure=True, approval="really?", cache_key="k",
         checkout="git",
     )  # fmt: skip
@@ -45,13 +46,14 @@ def test_everything_declared_is_described():
         pass
 
     pipeline.job(name="other", checkout=False)(lambda: None)
-    pipeline.job(name="other-2")(lambda: None)
+    pipeline.job(name="other-2", idempotent=False)(lambda: None)
 
     told = describe(pipeline)
     assert told.name == "web"
     assert told.depends_on == ["base"]
     assert told.triggers == [m.Trigger(kind="push", settings={"branch": "main"})]
     assert told.max_parallel_runs == 2
+    assert told.run_timeout_s == 3600.0
     assert told.features == ["cancel", "fence"]
     assert told.sdk.startswith("python ")
     assert told.params == [
@@ -63,10 +65,11 @@ def test_everything_declared_is_described():
     assert told.jobs[1] == m.Job(
         name="ship-it", title="Ship it", needs=needs, timeout_s=5400.0,
         retry=m.Retry(attempts=2, backoff_s=30.0, on=["timeout"]),
-        idempotent=False, labels=["gpu"], secrets=["TOKEN"], resources={"memory": "2G"}, concurrency_group="deploy",
+        idempotent=True, labels=["gpu"], secrets=["TOKEN"], resources={"memory": "2G"}, concurrency_group="deploy",
         allow_failure=True, approval="really?", cache_key="k", checkout=m.Checkout.GIT,
     )  # fmt: skip
     assert told.jobs[2].checkout == m.Checkout.EMPTY
+    assert told.jobs[3].idempotent is False
     assert m.Description.decode(told.encode()) == told
 
 
@@ -152,6 +155,8 @@ def test_bad_names(pipeline, name):
         {"checkout": "tree"},
         {"needs": "a"},
         {"needs": 3},
+        {"needs": ["b", ci.on_any("b")]},
+        {"retry": 1, "idempotent": False},
     ],
 )
 def test_bad_settings(pipeline, declared):
