@@ -39,17 +39,11 @@ def move(book: Book, job: JobEntry, event: JobEvent, *, message: str | None = No
 
 def make_ready(book: Book, job: JobEntry) -> None:
     """Queue a job whose needs are met; or fail it if what they returned is too large to be handed on."""
-    _make_ready(book, job)
-    if job.record.state in TERMINAL:
-        _ended(book, job)
-
-
-def _make_ready(book: Book, job: JobEntry) -> None:
     _step(book, job, JobEvent.NEEDS_MET, None)
     size = sum(_size(need, job.run.by_name[need].record.outputs) for need in dict.fromkeys(job.spec.needs))
     if size > NEEDS_LIMIT_BYTES:
         text = f"the outputs of the jobs it needs are {size} bytes, over the limit of {NEEDS_LIMIT_BYTES}"
-        _step(book, job, JobEvent.FAIL, text)
+        _step(book, job, JobEvent.FAIL, text)  # whoever calls with needs looks at what follows
 
 
 def _size(need: str, outputs: dict[str, str]) -> int:
@@ -113,7 +107,7 @@ def _ended(book: Book, job: JobEntry) -> None:
             if run.record.cancel_by or not is_met:
                 _give_up_waiting(book, dependent, ended)
             elif not dependent.missing:
-                _make_ready(book, dependent)
+                make_ready(book, dependent)
             if dependent.record.state in TERMINAL:
                 pending.append(dependent)
     if run.ended and run.record.id in book.runs:

@@ -147,9 +147,9 @@ BROKEN = {
         "",
     ),
     "not honoured": (
-        {".cicd/pipeline.py": PIPELINE.replace("@pipeline.job\n", '@pipeline.job(approval="sure?", retry=2)\n')},
+        {".cicd/pipeline.py": PIPELINE.replace("@pipeline.job\n", '@pipeline.job(approval="sure?", cache_key="k")\n')},
         "describe",
-        "job 'test': retry is not supported yet; job 'test': approval is not supported yet",
+        "job 'test': approval is not supported yet; job 'test': cache_key is not supported yet",
         "",
     ),
     "too new": (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from cicd.core.events import Asker, RunCancelRequested
+from cicd.core.events import Asker, RunCancelRequested, RunSubmitted
 from cicd.core.jobs import NEEDS_LIMIT_BYTES, move
 from cicd.core.lifecycle import JobEvent
 from cicd.core.plan import Send
@@ -77,6 +78,10 @@ def test_who_does_not_ask_is_not_answered() -> None:
     plan = world.handle(RunCancelRequested(run=run, by="ann"), RunCancelRequested(run=run, by="bob"))
     assert plan.effects == []
     assert world.store.runs[run].cancel_by == "ann"
+    again = replace(world.store.runs[run], id=RunId("r9"), cancel_by="", cancel_grace_s=None)
+    plan = world.handle(RunSubmitted(run=again, spec=world.store.plugins[again.plugin].spec))
+    assert plan.effects == []
+    assert world.store.runs[RunId("r9")].number == 2
 
 
 # ---- what follows from what ----------------------------------------------------------------------------

@@ -107,7 +107,7 @@ class Promises:
             _require(job.retries <= own <= job.retries + 1, f"{job.id} failed {own} times, {job.retries} are counted")
             given_up = job.state in {JobState.FAILED, JobState.TIMED_OUT} and own > job.retries
             cancelled = job.cancel_by or store.runs[job.run].cancel_by
-            if given_up and spec.retry.attempts and not spec.retry.on and not cancelled:
+            if given_up and spec.idempotent and not spec.retry.on and not cancelled:
                 _require(job.retries == spec.retry.attempts, f"{job.id} was given up after {job.retries} tries")
 
 
