@@ -78,7 +78,7 @@ def test_who_does_not_ask_is_not_answered() -> None:
     plan = world.handle(RunCancelRequested(run=run, by="ann"), RunCancelRequested(run=run, by="bob"))
     assert plan.effects == []
     assert world.store.runs[run].cancel_by == "ann"
-    again = replace(world.store.runs[run], id=RunId("r9"), cancel_by="", cancel_grace_s=None)
+    again = replace(world.store.runs[run], id=RunId("r9"), cancel_by="", state=RunState.QUEUED, finished_s=0.0)
     plan = world.handle(RunSubmitted(run=again, spec=world.store.plugins[again.plugin].spec))
     assert plan.effects == []
     assert world.store.runs[RunId("r9")].number == 2
