@@ -30,9 +30,11 @@ from cicd.actors.crash import die
 from cicd.actors.heartbeat import Heartbeat
 from cicd.actors.local_link import LocalLink
 from cicd.actors.minion import LinkNews, Minion
+from cicd.actors.self_health import SelfHealth
 from cicd.clock import Clock, SystemClock
 from cicd.config import MinionConfig, load_minion
 from cicd.core.agent.steps import EXIT_OK, EXIT_REFUSED, BeatNow
+from cicd.core.health import HealthLimits
 from cicd.errors import CicdError
 from cicd.logs import set_up_logs
 from cicd.messages.base import MinionId, Wire
@@ -59,6 +61,20 @@ def measure(data_dir: Path) -> Load:
         memory_free_bytes=psutil.virtual_memory().available,
         disk=Disk(total_bytes=usage.total, free_bytes=usage.free),
     )
+
+
+def self_health(config: MinionConfig, clock: Clock) -> SelfHealth:
+    """Return what judges this machine by the configuration's limits."""
+    health = config.health
+    limits = HealthLimits(
+        disk_percent=health.disk_percent,
+        memory_percent=health.memory_percent,
+        load_per_cpu=health.load_per_cpu,
+        clock_off_s=health.clock_off_s,
+        checks={check.name: check.failures for check in health.checks},
+    )
+    memory_bytes = psutil.virtual_memory().total
+    return SelfHealth(limits, clock, memory_total_bytes=memory_bytes, cpus=os.cpu_count() or 0)
 
 
 def greeting(config: MinionConfig) -> Hello:
@@ -126,6 +142,7 @@ class Agent:
             on_period=self._heartbeat.tell,
             hello=hello,
             load=lambda: measure(data_dir),
+            health=self_health(config, clock),
             clock=clock,
             leave=self._leave,
             die=die,

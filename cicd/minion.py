@@ -2,8 +2,11 @@
 
     python -m cicd.minion --config FILE
 
-Exit codes: 0 ended by a signal; 2 wrong arguments or configuration; 3 the agent gave up: the master will not have
-this minion; 4 it may not run here (another minion uses the data folder); 70 a bug.
+SIGTERM and SIGINT end it: jobs are asked to stop, get `jobs.cancel_grace_s`, and are given up; again: at once. A drain
+(`cicd minions drain`) lets them finish first.
+
+Exit codes: 0 ended by a signal, or drained; 2 wrong arguments or configuration; 3 the agent gave up: the master will
+not have this minion; 4 it may not run here (another minion uses the data folder); 70 a bug.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from cicd.config import ConfigError, MinionConfig, arguments, load_minion
 from cicd.errors import CicdError
 from cicd.logs import set_up_logs
 from cicd.plugins.data_folder import DataFolder
+from cicd.plugins.health_checks import HealthCheck
 from cicd.plugins.host_settings import HostSettings
 from cicd.plugins.jobhost import JobHost
 
@@ -42,6 +46,10 @@ def settings_of(config: MinionConfig, config_file: Path | None, overrides: dict[
         agent_command=(*(config.agent.command or AGENT_COMMAND), *file),
         agent_env={**os.environ, **flags},
         agent_restart_delay_s=config.agent.restart_delay_s,
+        checks=tuple(
+            HealthCheck(name=check.name, command=check.command, every_s=check.every_s, timeout_s=check.timeout_s)
+            for check in config.health.checks
+        ),
     )
 
 

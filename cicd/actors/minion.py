@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from cicd.actors.base import Actor, Inbox, Wake
 from cicd.actors.crash import Die
+from cicd.actors.self_health import SelfHealth
 from cicd.clock import Clock
 from cicd.codec import Codec
 from cicd.core.agent.agent import Agent
@@ -61,6 +62,7 @@ class Minion(Actor):
         on_period: called with the seconds between heartbeats that the master wants.
         hello: what a Hello says of this minion that never changes while it runs.
         load: measures the machine; quick.
+        health: judges it.
         leave: ends the agent: exit code and reason.
     """
 
@@ -75,6 +77,7 @@ class Minion(Actor):
         on_period: Callable[[float], None],
         hello: Hello,
         load: Callable[[], Load],
+        health: SelfHealth,
         clock: Clock,
         leave: Callable[[int, str], None],
         die: Die,
@@ -87,6 +90,7 @@ class Minion(Actor):
         self._on_session = on_session
         self._on_period = on_period
         self._load = load
+        self._health = health
         self._clock = clock
         self._leave = leave
         self._codec = Codec(TO_MINION)
@@ -104,6 +108,7 @@ class Minion(Actor):
 
     def _take(self, item: object) -> None:
         event = self._decode(item) if isinstance(item, bytes) else item
+        self._health.hear(event)
         if isinstance(event, LinkNews):
             event = LinkChanged(_LINKS.get(event.state, Link.DOWN), event.detail)
         if isinstance(event, LinkChanged | BeatNow | Fetched | Wire):
@@ -120,7 +125,10 @@ class Minion(Actor):
 
     def _send(self, message: Wire, *, urgent: bool = False) -> None:
         if isinstance(message, Hello | Beat):
-            message = replace(message, load=self._load())
+            load = self._load()
+            message = replace(message, load=load, health=self._health.reasons(load))
+        if isinstance(message, Beat):
+            self._health.sent(message)
         self._dialer.send(self._codec.encode(message), urgent=urgent)
 
     def _carry_out(self, step: Step) -> None:

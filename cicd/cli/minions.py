@@ -1,4 +1,4 @@
-"""`cicd minions`: list, show, suspend, resume."""
+"""`cicd minions`: list, show, suspend, drain, resume."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def minions() -> None:
-    """List, show, suspend and resume minions."""
+    """List, show, suspend, drain and resume minions."""
 
 
 @minions.command("list")
@@ -33,8 +33,10 @@ def list_(settings: Settings) -> None:
         settings.out.json(found)
         return
     now_s = SystemClock().wall_s()
+    notes = {view.minion.id: "; ".join(reasons(view)) for view in found}
+    told = any(notes.values())
     settings.out.table(
-        ["name", "state", "slots", "labels", "checked in", "load>", "memory free>", "disk free>"],
+        ["name", "state", "slots", "labels", "checked in", "load>", "memory free>", "disk free>", *["why"] * told],
         [
             (
                 view.minion.name,
@@ -45,6 +47,7 @@ def list_(settings: Settings) -> None:
                 f"{view.load.load1:.2f}" if view.seen_s else "-",
                 words.size(view.load.memory_free_bytes) if view.seen_s else "-",
                 words.size(view.load.disk.free_bytes) if view.seen_s else "-",
+                *[notes[view.minion.id]] * told,
             )
             for view in found
         ],
@@ -85,10 +88,33 @@ def suspend(settings: Settings, name: str, why: str) -> None:
 
 @minions.command()
 @click.argument("name")
+@click.option("--why", default="", help="For those who wonder later.")
+@common
+@pass_settings
+def drain(settings: Settings, name: str, why: str) -> None:
+    """Let a minion finish what it runs, deliver everything, and leave.
+
+    It gets no new jobs, and its process ends with exit code 0. Started again it is suspended until it is resumed.
+    """
+    from cicd.messages.client import DrainMinion, MinionAnswer
+
+    with settings.client() as client:
+        view = client.ask(DrainMinion(name=name, why=why), MinionAnswer).view
+    if settings.as_json:
+        settings.out.json(view)
+    elif view.minion.left:
+        settings.out.line(f"{view.minion.name} has left already, and is suspended")
+    else:
+        first = f"; {len(view.running)} running there are finished first" if view.running else ""
+        settings.out.line(f"{view.minion.name} is draining{first}")
+
+
+@minions.command()
+@click.argument("name")
 @common
 @pass_settings
 def resume(settings: Settings, name: str) -> None:
-    """Give a suspended minion jobs again."""
+    """Give a suspended minion jobs again; undo a drain that is not over."""
     from cicd.messages.client import MinionAnswer, ResumeMinion
 
     with settings.client() as client:
@@ -100,10 +126,21 @@ def resume(settings: Settings, name: str) -> None:
 
 
 def state(view: MinionView) -> str:
-    """Return in a word or two whether a minion gets jobs."""
-    if not view.minion.suspended:
-        return view.connection.value
-    return "suspended" if view.connection.value == "ready" else f"{view.connection.value}, suspended"
+    """Return in a few words whether a minion gets jobs: connection, health, what people said; all well: ready."""
+    connection = "left" if view.minion.left else view.connection.value
+    others = ["unhealthy"] if view.health else []
+    if view.minion.suspended:
+        others.append(view.minion.availability.value)
+    return ", ".join([connection, *others] if connection != "ready" or not others else others)
+
+
+def reasons(view: MinionView) -> list[str]:
+    """Return why a minion gets no jobs, as far as somebody has said."""
+    told = [reason.text for reason in view.health]
+    if view.minion.suspended:
+        why = f": {view.minion.suspended_why}" if view.minion.suspended_why else ""
+        told.append(f"{view.minion.suspended_by}{why}")
+    return told
 
 
 def _print_minion(settings: Settings, view: MinionView) -> None:
@@ -117,13 +154,16 @@ def _print_minion(settings: Settings, view: MinionView) -> None:
         return
     now_s = SystemClock().wall_s()
     why = f": {minion.suspended_why}" if minion.suspended_why else ""
+    since = f", {when(out, minion.suspended_s, now_s)}" if minion.suspended_s else ""
     disk = view.load.disk
     out.fields(
         [
             ("name", minion.name),
             ("id", minion.id),
             ("state", state(view)),
-            ("suspended", f"by {minion.suspended_by}{why}" if minion.suspended else ""),
+            ("connection", "left" if minion.left else view.connection.value),
+            ("health", "\n".join(reason.text for reason in view.health) or ("well" if view.seen_s else "")),
+            (minion.availability.value, f"by {minion.suspended_by}{why}{since}" if minion.suspended else ""),
             ("checked in", when(out, view.seen_s, now_s)),
             ("joined", when(out, minion.joined_s, now_s)),
             ("host", minion.hostname),

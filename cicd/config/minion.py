@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from cicd.config.places import default_data_dir, host_name
 from cicd.config.types import (
     Count,
     Log,
+    NotNegative,
+    Percent,
     Problem,
+    Seconds,
     SecondsOrZero,
     Section,
     Tap,
@@ -21,6 +25,8 @@ from cicd.config.types import (
     tap_problems,
 )
 
+MAX_CHECKS = 16
+"""Self-checks that one minion may have."""
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/=-]{0,62}")
 
 
@@ -76,6 +82,42 @@ class Jobs(Section, frozen=True):
     pass_env: tuple[str, ...] = ()
 
 
+class Check(Section, frozen=True):
+    """`[[health.checks]]`: a command that says whether this minion is fit for jobs: by exit code 0.
+
+    Attributes:
+        name: unique; letters, digits, `.`, `_`, `-`.
+        command: program and arguments; no shell.
+        every_s: between its end and its next start.
+        timeout_s: then it has failed, and is ended with all that it started.
+        failures: how many in a row make the minion unhealthy; before it has ever passed, one does.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    every_s: Seconds = 60.0
+    timeout_s: Seconds = 10.0
+    failures: Count = 2
+
+
+class Health(Section, frozen=True):
+    """`[health]`: what makes the minion unhealthy: it gets no new jobs, what runs goes on. 0: not looked at.
+
+    Attributes:
+        disk_percent: how full the disk of the data folder is.
+        memory_percent: how much of the memory is in use.
+        load_per_cpu: load average of a minute, for each processor.
+        clock_off_s: how far the wall clock is off the master's.
+        checks: commands of one's own.
+    """
+
+    disk_percent: Percent = 95.0
+    memory_percent: Percent = 95.0
+    load_per_cpu: NotNegative = 0.0
+    clock_off_s: SecondsOrZero = 60.0
+    checks: tuple[Check, ...] = ()
+
+
 class Agent(Section, frozen=True):
     """`[agent]`: the process of the minion that speaks to the master.
 
@@ -95,6 +137,7 @@ class MinionConfig(Section, frozen=True):
     minion: Minion
     master: Remote = Remote()
     jobs: Jobs = Jobs()
+    health: Health = Health()
     agent: Agent = Agent()
     tap: Tap = Tap()
     log: Log = Log()
@@ -140,8 +183,26 @@ def _finish(config: MinionConfig) -> tuple[MinionConfig, list[Problem]]:
             problems.append(
                 Problem(f"master.{key}", f"{getattr(config.master, key)!r} is not of the form tcp://HOST:PORT")
             )
+    problems += _check_problems(config.health.checks)
     remote, token_problems = _with_token(config.master)
     return msgspec.structs.replace(config, master=remote), problems + token_problems
+
+
+def _check_problems(checks: tuple[Check, ...]) -> list[Problem]:
+    problems = []
+    names = Counter(check.name for check in checks)
+    for index, check in enumerate(checks):
+        where = f"health.checks[{index}]"
+        if not is_name(check.name):
+            text = f"{check.name!r}: letters, digits, '.', '_' and '-' only, 63 at most"
+            problems.append(Problem(f"{where}.name", text))
+        if names[check.name] > 1:
+            problems.append(Problem(f"{where}.name", f"there are {names[check.name]} checks {check.name!r}"))
+        if not check.command or not check.command[0]:
+            problems.append(Problem(f"{where}.command", "needs a program and its arguments"))
+    if len(checks) > MAX_CHECKS:
+        problems.append(Problem("health.checks", f"{len(checks)} are more than {MAX_CHECKS}"))
+    return problems
 
 
 def _with_token(remote: Remote) -> tuple[Remote, list[Problem]]:

@@ -9,6 +9,9 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=10_000_000)]
 """A duration that must pass."""
 SecondsOrZero = Annotated[float, msgspec.Meta(ge=0, le=10_000_000)]
 """A duration that may be nothing."""
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+"""0 to 100."""
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 

@@ -37,12 +37,17 @@ class LogState(Message, frozen=True):
 
 
 class HostHello(Wire, frozen=True):
-    """First message to every agent: all that the jobhost holds."""
+    """First message to every agent: all that the jobhost holds.
+
+    Attributes:
+        capabilities: what it understands beside the first version of this conversation: `leave`.
+    """
 
     version: int
     session: int
     entries: tuple[Entry, ...] = ()
     logs: tuple[LogState, ...] = ()
+    capabilities: tuple[str, ...] = ()
     deadline_boot_s: float = 0.0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cicd.plugins.health_checks import HealthCheck
+
 
 @dataclass(frozen=True)
 class HostSettings:
@@ -19,6 +21,7 @@ class HostSettings:
         zygote_idle_s: how long a plugin stays loaded without an attempt.
         pass_env: names of this process's variables that jobs see.
         agent_restart_delay_s: between the agent's end and its next start.
+        checks: self-checks.
     """
 
     slots: int
@@ -29,3 +32,4 @@ class HostSettings:
     zygote_idle_s: float = 60.0
     pass_env: tuple[str, ...] = ()
     agent_restart_delay_s: float = 0.5
+    checks: tuple[HealthCheck, ...] = ()

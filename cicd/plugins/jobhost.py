@@ -6,6 +6,7 @@ It keeps the promises of delivery (R4 to R8) on the minion's side:
     Start    of an older session, or without a lease: dropped. Of an attempt that the journal knows: what became of it
              is said again. Else: journal, then processes.
     Cancel   of an attempt that is not known: noted as cancelled, so that a Start that comes later runs nothing.
+    Leave    by now the master wants nothing more of this minion: end, if nothing is left to be told or delivered.
     Fence    everything is killed; when it is gone the session is 0 and FenceDone says what the journal holds.
     the end of an attempt: deadline looked at again, journal, then Finished and LogClosed. Both are kept, and told to
              each new agent, until ResultAcked and LogStored.
@@ -34,6 +35,7 @@ from cicd.messages.jobhost import (
     FenceDone,
     Grant,
     HostHello,
+    Leave,
     LogGrew,
     LogStored,
     Pulse,
@@ -49,6 +51,7 @@ from cicd.plugins.attempt_result import Verdict, expired, lost
 from cicd.plugins.child import kernel
 from cicd.plugins.data_folder import DataFolder
 from cicd.plugins.family import Family
+from cicd.plugins.health_checks import HealthChecks
 from cicd.plugins.host_settings import HostSettings
 from cicd.plugins.journal import Key
 from cicd.plugins.lease import Lease
@@ -57,12 +60,13 @@ from cicd.plugins.leftovers import MARK, end_marked
 from cicd.plugins.log_notices import LogNotices
 from cicd.plugins.oom_watch import OomWatch, find_source
 from cicd.plugins.place import Place
-from cicd.plugins.python_runtime import scrubbed_environment
+from cicd.plugins.python_runtime import plain_environment, scrubbed_environment
 from cicd.plugins.spool import SpoolFile
 from cicd.plugins.zygote_pool import ZygotePool
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
+CAPABILITIES = ("leave",)
 _PULSE_S = 1.0
 _JOURNAL_RETRY_S = 1.0
 _AGENT_STOP_S = 2.0
@@ -108,6 +112,7 @@ class JobHost:
             greet=self._greet,
             heard=self._hear,
         )
+        self._checks = HealthChecks(settings.checks, self._check_environment(), clock, self._agent.send)
         self._family = Family(self._known_pids, self._is_starting)
 
     # ---- its life
@@ -120,6 +125,7 @@ class JobHost:
         if helper := self._folder.clear_work() if not self._settings.keep_workspaces else None:
             self._family.adopt(helper)
         self._family.watch()
+        self._checks.start()
         pulse = asyncio.create_task(self._pulse())
         agent = asyncio.create_task(self._agent.run())
         stopped = asyncio.create_task(self._stopping.wait())
@@ -127,11 +133,12 @@ class JobHost:
             await asyncio.wait((agent, stopped), return_when=asyncio.FIRST_COMPLETED)
             self.stop()
             await self._all_gone()
-            await self._agent.stop(Stopping(), _AGENT_STOP_S)
+            await self._agent.stop(Stopping(idle=self._ledger.idle), _AGENT_STOP_S)
             return await agent
         finally:
             pulse.cancel()
             stopped.cancel()
+            await self._checks.close()
             self._notices.close()
             self._zygotes.close()
             await self._family.end()
@@ -145,6 +152,12 @@ class JobHost:
         self._stopping.set()
         for attempt, _task in self._running.values():
             attempt.end(lost("the minion was stopped", Cause.STOPPED, yields_to_success=True), grace_s)
+
+    def _leave(self) -> None:
+        """End because the minion is drained; while something is still to be delivered, not yet: it is said again."""
+        if self._ledger.is_empty and not self._running and not self._fences and not self._stopping.is_set():
+            log.info("minion.drained", effect="it ends; started again it is suspended until it is resumed")
+            self.stop()
 
     def _recover(self) -> None:
         """Take over from an earlier jobhost, once nothing of it is left."""
@@ -171,9 +184,12 @@ class JobHost:
                 session=self._lease.session,
                 entries=entries,
                 logs=logs[:_HELLO_LOGS],
+                capabilities=CAPABILITIES,
                 deadline_boot_s=self._lease.deadline_boot_s,
             )
         )
+        if self._settings.checks:
+            self._agent.send(self._checks.states)
         for key in (*left_out, *((state.job, state.attempt) for state in logs[_HELLO_LOGS:])):
             self._tell_end(key)
 
@@ -190,6 +206,8 @@ class JobHost:
                     self._ledger.acknowledge((message.job, message.attempt))
                 case LogStored():
                     self._ledger.drop_log((message.job, message.attempt))
+                case Leave():
+                    self._leave()
                 case Fence():
                     self._fences.add(asyncio.create_task(self._fence()))
         except OSError as error:
@@ -344,8 +362,13 @@ class JobHost:
         passed = {name: self._env[name] for name in self._settings.pass_env if name in self._env}
         return self._zygote_environment(artifact_dir) | passed
 
+    def _check_environment(self) -> dict[str, str]:
+        wanted = ("HOME", *self._settings.pass_env)
+        passed = {name: self._env[name] for name in wanted if name in self._env}
+        return plain_environment(self._env) | passed | {MARK: self._minion}
+
     def _known_pids(self) -> set[int]:
-        return self._zygotes.pids | ({self._agent.pid} if self._agent.pid else set())
+        return self._zygotes.pids | self._checks.pids | ({self._agent.pid} if self._agent.pid else set())
 
     def _is_starting(self) -> bool:
         return any(not attempt.pid for attempt, _task in self._running.values())

@@ -75,6 +75,16 @@ class Ledger:
         """Whether the attempt's result was acknowledged lately: there is nothing more to do or to say."""
         return key in self._acknowledged
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be told of any attempt: no journal entry, running ones among them."""
+        return not self._journal.entries()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the master has everything: results and logs."""
+        return self.idle and not self._open and not self._closed
+
     def entries(self) -> tuple[tuple[Entry, ...], list[Key]]:
         """Return the journal's entries, and the attempts whose results did not fit: their `story` has to be told."""
         return fit_entries(self._journal.entries())

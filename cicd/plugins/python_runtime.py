@@ -55,11 +55,18 @@ class PythonArtifact(msgspec.Struct, frozen=True):
 
 def scrubbed_environment(host: Mapping[str, str], artifact_dir: Path) -> dict[str, str]:
     """Return what a plugin sees of the host's environment: an allow-list, with the artifact's programs on PATH."""
-    kept = {name: host[name] for name in _PASSED_ON if name in host}
-    kept["PATH"] = f"{artifact_dir / 'site' / 'bin'}:{host.get('PATH') or _DEFAULT_PATH}"
+    kept = plain_environment(host)
+    kept["PATH"] = f"{artifact_dir / 'site' / 'bin'}:{kept['PATH']}"
     kept["CICD_PYTHON"] = JOBS_PYTHON  # which the scripts in site/bin, `python` among them, run with
-    kept.setdefault("LANG", "C.UTF-8")
     kept["CI"] = "true"
+    return kept
+
+
+def plain_environment(host: Mapping[str, str]) -> dict[str, str]:
+    """Return what any program that is started here sees of the host's environment."""
+    kept = {name: host[name] for name in _PASSED_ON if name in host}
+    kept["PATH"] = host.get("PATH") or _DEFAULT_PATH
+    kept.setdefault("LANG", "C.UTF-8")
     return kept
 
 

@@ -90,8 +90,9 @@ class ManagedProcess:
 
     @property
     def has_died(self) -> bool:
-        """Whether it has ended though nobody here asked it to."""
-        return self._wanted and not self.is_running
+        """Whether it has ended though nobody here asked it to. Exit code 0 is no death: somebody else has asked it."""
+        ended = self._process.poll() if self._process is not None else 1
+        return self._wanted and ended is not None and ended != 0
 
     def check(self) -> None:
         """Do nothing while all is well.

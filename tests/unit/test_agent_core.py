@@ -39,7 +39,7 @@ HELLO = Hello(minion=MinionId("id-m"), name="m", hostname="h", version="1", plat
 def joined(session: int = 1, held: int = 0) -> Agent:
     agent = Agent(HELLO, 100.0)
     agent.handle(LinkChanged(Link.UP), 100.0)
-    agent.handle(HostHello(version=LOCAL_VERSION, session=held), 100.0)
+    agent.handle(HostHello(version=LOCAL_VERSION, session=held, capabilities=("leave",)), 100.0)
     agent.handle(Welcome(session=session, lease_s=10.0, heartbeat_s=1.0, sent_boot_s=100.0), 100.0)
     return agent
 

@@ -83,7 +83,7 @@ def test_every_key_that_has_a_default_stands_uncommented(name):
     load = {"master": load_master, "minion": load_minion}[name]
     config = load(None, {}, TOKEN if name == "minion" else {})
     said = tomllib.loads((FOLDER / f"{name}.toml").read_text())
-    absent = {"data_dir", "operator", "name", "slots", "token", "token_file", "address", "credentials"}
+    absent = {"data_dir", "operator", "name", "slots", "token", "token_file", "address", "credentials", "checks"}
     for section in config.__struct_fields__:
         for key in getattr(config, section).__struct_fields__:
             assert key in said[section] or key in absent, f"{section}.{key}"
@@ -293,3 +293,32 @@ def test_wrong_flags_of_a_server_are_a_usage_error(argv, capsys):
         arguments("cicd master", argv)
     assert caught.value.code == 2
     assert "cicd master" in capsys.readouterr().err
+
+
+def test_self_checks_are_read_and_what_is_wrong_with_them_is_told(tmp_path):
+    good = write(tmp_path / "good.toml", '[[health.checks]]\nname = "gpu"\ncommand = ["nvidia-smi", "-L"]\n')
+    (check,) = load_minion(good, {}, TOKEN).health.checks
+    assert (check.name, check.command, check.every_s, check.timeout_s, check.failures) == (
+        "gpu",
+        ("nvidia-smi", "-L"),
+        60.0,
+        10.0,
+        2,
+    )
+    table = '[[health.checks]]\nname = "{}"\ncommand = {}\n'
+    text = "[health]\ndisk_percent = 101\n" + "".join(
+        table.format(name, command)
+        for name, command in [("a b", '["x"]'), ("c", "[]"), *[(f"n{i}", '["x"]') for i in range(15)], ("c", '[""]')]
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_minion(write(tmp_path / "bad.toml", text), {}, TOKEN)
+    told = "\n".join(caught.value.problems)
+    for part in (
+        "health.disk_percent: ",
+        "health.checks[0].name: 'a b': letters",
+        "health.checks[1].name: there are 2 checks 'c'",
+        "health.checks[1].command: needs a program",
+        "health.checks[17].command: needs a program",
+        "health.checks: 18 are more than 16",
+    ):
+        assert part in told

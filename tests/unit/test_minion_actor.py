@@ -8,12 +8,16 @@ import pytest
 from actors_support import Deaths
 from cicd.actors.base import Inbox
 from cicd.actors.minion import LinkNews, Minion
+from cicd.actors.self_health import SelfHealth
 from cicd.codec import Codec
 from cicd.core.agent.steps import EXIT_OK, EXIT_REFUSED, BeatNow, Fetched
+from cicd.core.health import HealthLimits
 from cicd.messages.base import Digest, ErrorReply, MinionId, RunId, job_id
 from cicd.messages.jobhost import (
     LOCAL_VERSION,
     Cancel,
+    Checks,
+    CheckState,
     Fence,
     FenceDone,
     Finished,
@@ -65,6 +69,7 @@ class Agent:
         self.periods: list[float] = []
         self.left: list[tuple[int, str]] = []
         self.deaths = Deaths()
+        self.health = SelfHealth(HealthLimits(clock_off_s=60, checks={"gpu": 1}), self.clock)
         self._encode = Codec(TO_MINION)
         self._decode = Codec(FROM_MINION)
         hello = Hello(minion=MinionId("id-m"), name="m", hostname="h", version="1", platform="p", slots=2)
@@ -77,6 +82,7 @@ class Agent:
             on_session=self.sessions.append,
             on_period=self.periods.append,
             load=lambda: hello.load,
+            health=self.health,
             clock=self.clock,
             leave=lambda code, why: self.left.append((code, why)),
             die=self.deaths,
@@ -299,3 +305,28 @@ def test_a_run_that_comes_late_is_not_run_again(agent):
     assert agent.fetches == []
     agent.say(Finished(job=JOB, attempt=1, result=DONE), ResultAck(job=JOB, attempt=1), run_job())
     assert agent.fetches == []
+
+
+# ---- health --------------------------------------------------------------------------------------------
+
+
+def test_heartbeats_say_how_the_checks_stand_and_how_far_the_clock_is_off(agent):
+    def reasons() -> list[str]:
+        agent.say(BeatNow())
+        return [reason.text for reason in agent.of(Beat)[-1].health]
+
+    agent.join()
+    assert [reason.text for reason in agent.of(Hello)[-1].health] == ["check gpu has not run yet"]
+    agent.say(Checks(states=(CheckState(name="gpu", failures=1, text="no device"),)))
+    assert reasons() == ["check gpu: no device"]
+    agent.say(Checks(states=(CheckState(name="gpu", passed=True),)))
+    assert reasons() == []
+    beat = agent.of(Beat)[-1]
+    wall_s = agent.clock.wall_s()
+    agent.say(BeatAck(session=1, seq=beat.seq - 1, sent_boot_s=1.0, wall_s=wall_s + 7200))
+    assert reasons() == [], "an answer to an earlier beat tells nothing of how long it took"
+    beat = agent.of(Beat)[-1]
+    agent.say(BeatAck(session=1, seq=beat.seq, sent_boot_s=1.0, wall_s=wall_s + 7200))
+    assert reasons() == ["clock 2.0 h off the master's, limit 60 s"]
+    agent.say(BeatAck(session=1, seq=agent.of(Beat)[-1].seq, sent_boot_s=1.0))
+    assert reasons(), "an older master does not tell the time, which changes nothing"

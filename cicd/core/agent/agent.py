@@ -94,6 +94,7 @@ class Agent:
         self._lease_s = 0.0
         self._seq = 0
         self._host_known = False
+        self._host_knows: tuple[str, ...] = ()
         self._connected = False
         self._welcomed = False
         self._fencing = False
@@ -212,7 +213,7 @@ class Agent:
     def _beat_answered(self, message: BeatAck) -> None:
         self._grant(message.sent_boot_s)
         # Only the answer to the newest beat: a drain may have been undone since.
-        if message.leave and message.seq == self._seq:
+        if message.leave and message.seq == self._seq and "leave" in self._host_knows:
             self._tell_host(host.Leave())
 
     def _grant(self, sent_boot_s: float) -> None:
@@ -311,6 +312,7 @@ class Agent:
         self._entries = Inventory(message.entries)
         self._pulse_boot_s = self._now_boot_s
         self._host_known = True
+        self._host_knows = message.capabilities
         self._hello()
 
     def _started(self, message: Started) -> None:
