@@ -3,7 +3,8 @@
     python -m cicd.agent --fd N --config FILE
 
 `N` is the agent's end of a socketpair to the jobhost; when that closes, the agent ends. It holds nothing that must
-survive. Exit codes: 0 ended on purpose; 3 the master will not have this minion; 70 a part of it failed.
+survive. Exit codes: 0 ended on purpose; 3 the master will not have this minion; 70 a part of it failed;
+75 the master does not know this minion's key: start again, to enrol anew.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import select
 import shutil
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -28,12 +30,13 @@ from cicd.actors.blob_cache import BlobCache
 from cicd.actors.courier import Courier
 from cicd.actors.crash import die
 from cicd.actors.heartbeat import Heartbeat
+from cicd.actors.joining import GoneError, Joining
 from cicd.actors.local_link import LocalLink
 from cicd.actors.minion import LinkNews, Minion
 from cicd.actors.self_health import SelfHealth
 from cicd.clock import Clock, SystemClock
 from cicd.config import MinionConfig, load_minion
-from cicd.core.agent.steps import EXIT_OK, EXIT_REFUSED, BeatNow
+from cicd.core.agent.steps import EXIT_ENROL, EXIT_OK, EXIT_REFUSED, BeatNow
 from cicd.core.health import HealthLimits
 from cicd.errors import CicdError
 from cicd.logs import set_up_logs
@@ -114,7 +117,21 @@ class Agent:
         hello = greeting(config)
         tap = config.tap.address if config.tap.enabled else ""
         self._transport = ZmqTransport(clock, tap_address=tap, on_death=lambda error: die("transport", error))
-        keys = token.client_keys()
+        self._joining = Joining(
+            self._transport,
+            token,
+            control=config.master.control,
+            enrol=config.master.enrol,
+            hello=hello,
+            folder=config.minion.data_dir,
+            clock=clock,
+            over=lambda: _is_closed(sock),
+        )
+        try:
+            keys = self._joining.keys()
+        except CicdError:
+            self._transport.close()
+            raise
         self._control = self._transport.dialer(config.master.control, token.server_public, keys, name="control")
         self._bulk = self._transport.dialer(config.master.bulk, token.server_public, keys, name="bulk")
         self._to_minion: Inbox[object] = Inbox()
@@ -150,7 +167,7 @@ class Agent:
 
     def run(self) -> int:
         """Work until it is time to leave; return the exit code."""
-        _connect(self._control, self._to_minion)
+        _connect(self._control, self._to_minion, self._key_refused)
         _connect(self._bulk, self._to_courier)
         self._host.send(AgentHello(version=LOCAL_VERSION, pid=os.getpid()))
         self._host.start()
@@ -164,9 +181,16 @@ class Agent:
         self._host.close()
         return self._code
 
+    def _key_refused(self) -> None:
+        # Not while an older master is used: it goes by the token's key, and that may be let in again.
+        if self._joining.is_enrolled:
+            self._leave(EXIT_ENROL, "the master does not know this minion's key")
+
     def _leave(self, code: int, why: str) -> None:
         if why:
             log.error("agent.leaves", reason=why)
+        if code == EXIT_ENROL:
+            self._joining.forget()
         self._code = code
         self._over.set()
 
@@ -184,9 +208,18 @@ class Agent:
                 self._to_minion.put([message])
 
 
-def _connect(dialer: Dialer, inbox: Inbox[object]) -> None:
+def _is_closed(sock: socket.socket) -> bool:
+    """Return whether the other end of a socketpair is gone, whatever waits to be read."""
+    poll = select.poll()
+    poll.register(sock, 0)
+    return bool(poll.poll(0))
+
+
+def _connect(dialer: Dialer, inbox: Inbox[object], refused: Callable[[], None] = lambda: None) -> None:
     def on_link(state: LinkState, detail: str) -> None:
         inbox.put([LinkNews(state, detail)])
+        if state is LinkState.REFUSED:
+            refused()
 
     dialer.start(inbox.put, on_link, lambda error: die("socket", error))
 
@@ -201,6 +234,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load_minion(options.config, os.environ)
         set_up_logs(config.log, role="agent")
         agent = Agent(config, socket.socket(fileno=options.fd), SystemClock())
+    except GoneError:
+        return EXIT_OK
     except CicdError as error:
         print(f"cicd agent: {error.message}", file=sys.stderr)  # noqa: T201  logs are not set up for certain
         return EXIT_REFUSED

@@ -26,7 +26,10 @@ from cicd.actors.crash import die
 from cicd.actors.desk.calls import Calls
 from cicd.actors.desk.client_desk import ClientDesk, News
 from cicd.actors.desk.tools import About, Tools
+from cicd.actors.drops import Drops
 from cicd.actors.endpoints import Endpoints, publish
+from cicd.actors.enroller import Enroller
+from cicd.actors.gate import Gate
 from cicd.actors.heartbeat import HeartbeatMonitor
 from cicd.actors.log_files import LogFiles
 from cicd.actors.minion_registry import MinionRegistry
@@ -49,11 +52,10 @@ from cicd.replay.files import DAY_S, Limits
 from cicd.replay.reader import JOURNAL
 from cicd.replay.writer import InputJournal
 from cicd.storage.lmdb import LmdbStorage
-from cicd.storage.records import Records
 from cicd.storage.room import Room
 from cicd.transport.base import Delivery, Listener, PeerEvent
-from cicd.transport.curve import load_or_create_keys
-from cicd.transport.policy import CLIENT_DOMAIN, MINION_DOMAIN, KeyRing
+from cicd.transport.curve import KeyPair, load_or_create_keys
+from cicd.transport.policy import CLIENT_DOMAIN, ENROL_DOMAIN, MINION_DOMAIN, KeyRing
 from cicd.transport.token import new_token
 from cicd.transport.zmq_transport import ZmqTransport
 
@@ -62,6 +64,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 EXIT_OK = 0
 EXIT_CONFIG = 2
 EXIT_REFUSED = 4
+# The enrol socket before control: a minion that finds control alone takes the master for an older one.
+_DOMAINS = {"enrol": ENROL_DOMAIN, "control": MINION_DOMAIN, "bulk": MINION_DOMAIN, "client": CLIENT_DOMAIN}
 
 
 class Master:
@@ -96,9 +100,6 @@ class Master:
         self.journal = InputJournal(data_dir / JOURNAL, cluster, now, limits) if kept.enabled else None
 
         self.keyring = KeyRing()
-        for token in Records(self.storage).tokens():
-            if not token.revoked:
-                self.keyring.add(MINION_DOMAIN, token.client_public, token.id)
         (data_dir / "keys").mkdir(mode=0o700, exist_ok=True)
         server_keys = load_or_create_keys(data_dir / "keys" / "server.toml")
         operator_keys = load_or_create_keys(data_dir / "keys" / "operator.toml")
@@ -107,16 +108,19 @@ class Master:
         tap = config.tap.address if config.tap.enabled else ""
         self.transport = ZmqTransport(clock, self.keyring, tap_address=tap, on_death=lambda e: die("transport", e))
         listen = config.listen
-        self._control = self.transport.listener(listen.control, server_keys, MINION_DOMAIN, name="control")
-        self._bulk = self.transport.listener(listen.bulk, server_keys, MINION_DOMAIN, name="bulk")
-        self._client = self.transport.listener(listen.client, server_keys, CLIENT_DOMAIN, name="client")
+        sockets = {name: self._listen(getattr(listen, name), server_keys, name) for name in _DOMAINS}
+        self._enrol, self._control, self._bulk, self._client = sockets.values()
 
         events: Inbox[Event] = Inbox()
         self._control_in: Inbox[Delivery | PeerEvent] = Inbox()
         self._bulk_in: Inbox[Delivery | PeerEvent] = Inbox()
+        self._enrol_in: Inbox[Delivery | PeerEvent] = Inbox()
         self._desk_in: Inbox[News] = Inbox()
         built: Inbox[Wire] = Inbox()
         routes = Routes(self.transport.name_peer)
+        gate = Gate(self.keyring, self._enrol, (self._control, self._bulk), routes)
+        gate.load(cluster)
+        drops = Drops(sockets)
         logs = LogFiles(data_dir / "logs")
 
         store_actor = Store.start(self.storage, die, room)
@@ -132,9 +136,13 @@ class Master:
             on_saved=lambda plan: self._desk_in.put([plan]),
             die=die,
             decide=self.journal.handle if self.journal is not None else None,
+            gate=gate,
         )
         scheduler = SchedulerClient(scheduler_actor)
-        registry = MinionRegistry.start(self._control_in, events, self._control, routes, die)
+        registry = MinionRegistry.start(
+            self._control_in, events, self._control, routes, die, dropped=drops.of["control"]
+        )
+        enroller = Enroller.start(self._enrol_in, events, self._enrol, drops.of["enrol"], die)
         archive = Archive.start(
             inbox=self._bulk_in,
             listener=self._bulk,
@@ -144,6 +152,7 @@ class Master:
             data_dir=data_dir,
             on_log=self._on_log,
             die=die,
+            dropped=drops.of["bulk"],
         )
         self._build_host = BuildHost(process, build_sock, built, die)
 
@@ -166,7 +175,9 @@ class Master:
             on_built=lambda pipeline: self._desk_in.put([pipeline]),
             die=die,
         )
-        self.endpoints = Endpoints.of(self._control, self._bulk, self._client, tap, listen.advertise)
+        self.endpoints = Endpoints.of(
+            self._control, self._bulk, self._client, enrol=self._enrol, tap=tap, advertise=listen.advertise
+        )
 
         def token_for_minions() -> tuple[str, str, str]:
             token = new_token(server_keys.public)
@@ -178,14 +189,14 @@ class Master:
             scheduler=scheduler,
             events=events,
             compiler=compiler,
-            keyring=self.keyring,
             logs=LogFiles(data_dir / "logs"),
             new_token=token_for_minions,
             clock=clock,
             ids=ids,
             about=About(started_s=started_s, data_dir=data_dir, endpoints=self.endpoints.addresses()),
+            dropped=lambda: drops.totals() | {"control.not_accepted": cluster.book.refused},
         )
-        desk = ClientDesk.start(self._desk_in, self._client, Calls(tools, room), clock, die)
+        desk = ClientDesk.start(self._desk_in, self._client, Calls(tools, room), clock, die, dropped=drops.of["client"])
         monitor = HeartbeatMonitor.start(events, clock, die)
         # In the order in which they are stopped: who asks others goes before those it asks.
         self._actors: list[pykka.ActorRef[Any]] = [
@@ -193,11 +204,15 @@ class Master:
             desk,
             compiler,
             registry,
+            enroller,
             archive,
             scheduler_actor,
             store_actor,
         ]
         publish(data_dir, self.endpoints, config.master.operator, server_keys.public, operator_keys)
+
+    def _listen(self, address: str, keys: KeyPair, name: str) -> Listener:
+        return self.transport.listener(address, keys, _DOMAINS[name], name=name)
 
     def _on_log(self, news: list[LogNews]) -> None:
         self._desk_in.put(news)
@@ -205,6 +220,7 @@ class Master:
     def start(self) -> None:
         """Let frames in."""
         self._build_host.start()
+        _open(self._enrol, self._enrol_in)
         _open(self._control, self._control_in)
         _open(self._bulk, self._bulk_in)
         _open(self._client, self._desk_in)
@@ -216,7 +232,7 @@ class Master:
             actor.stop(timeout=10)
         if self.journal is not None:
             self.journal.close()
-        for listener in (self._client, self._control, self._bulk):
+        for listener in (self._client, self._control, self._bulk, self._enrol):
             listener.close()
         self.transport.close()
         self._build_host.close()

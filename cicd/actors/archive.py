@@ -43,6 +43,7 @@ from cicd.storage import records
 from cicd.storage.base import Storage, StoreFullError, Write
 from cicd.storage.records import Records
 from cicd.transport.base import Delivery, Listener, PeerEvent, PeerId, PeerState
+from cicd.transport.policy import minion_of_user
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -72,6 +73,7 @@ class Archive(Actor):
         logs: the log files.
         data_dir: holds `plugins/<digest>/plugin.tar` and `sources/<digest>.tar`.
         on_log: called with what has become durable; quick.
+        dropped: counts what was dropped, by reason.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Archive(Actor):
         data_dir: Path,
         on_log: OnLog,
         die: Die,
+        dropped: Counter[str] | None = None,
     ) -> None:
         super().__init__(die)
         self._inbox = inbox
@@ -98,7 +101,7 @@ class Archive(Actor):
         self._minion_of: dict[PeerId, MinionId] = {}
         self._owner: dict[tuple[JobId, int], MinionId] = {}
         self._full = False
-        self.dropped: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter() if dropped is None else dropped
 
     def on_start(self) -> None:
         """Take what has come in already."""
@@ -164,7 +167,7 @@ class Archive(Actor):
                 self._send(peer, ErrorReply(code=error.code, text=error.message, kind=kind))
             return
         if isinstance(message, BulkHello):
-            self._hello(peer, message)
+            self._hello(peer, delivery.user, message)
         elif minion is None:
             self.dropped["hello_first"] += 1
             if not isinstance(message, ErrorReply):
@@ -176,8 +179,14 @@ class Archive(Actor):
         elif isinstance(message, LogOpen | LogChunk | LogEnd):
             self._log(peer, minion, message, touched, ends)
 
-    def _hello(self, peer: PeerId, hello: BulkHello) -> None:
+    def _hello(self, peer: PeerId, user: str, hello: BulkHello) -> None:
         record = Records(self._storage).minion(hello.minion)
+        own = minion_of_user(user)
+        if (own is not None and own != hello.minion) or (own is None and record is not None and record.key):
+            self.dropped["spoofed"] += 1
+            log.warning("minion.spoofed", user=user, claimed=hello.minion, kind="BulkHello")
+            self._minion_of.pop(peer, None)
+            return
         if record is None or record.fenced or hello.session < record.session:
             self._send(peer, ErrorReply(code="session", text="say Hello on the control socket first", kind="BulkHello"))
             return

@@ -24,15 +24,19 @@ class Endpoints:
     control: str
     bulk: str
     client: str
+    enrol: str = ""
     tap: str = ""
 
     @classmethod
-    def of(cls, control: Listener, bulk: Listener, client: Listener, tap: str, advertise: str) -> Self:
+    def of(
+        cls, control: Listener, bulk: Listener, client: Listener, *, enrol: Listener, tap: str, advertise: str
+    ) -> Self:
         """Return the endpoints of bound listeners; `advertise`: the host to dial, empty: each listener's own."""
         return cls(
             control=_dialled(control.address, advertise),
             bulk=_dialled(bulk.address, advertise),
             client=_dialled(client.address, advertise),
+            enrol=_dialled(enrol.address, advertise),
             tap=tap,
         )
 

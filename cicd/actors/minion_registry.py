@@ -1,7 +1,8 @@
 """MinionRegistry: the master's side of the control socket. Turns frames into the core's events.
 
 A connection is nobody's until the core has accepted its Hello (`Bind`). Before that only Hello is heard; after that
-what it says is the bound minion's word and nobody else's, whatever ids a frame claims.
+what it says is the bound minion's word and nobody else's, whatever ids a frame claims. A key that is a minion's own
+speaks for that minion only, in its Hello too.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from cicd.errors import ProtocolError
 from cicd.messages.base import ErrorReply, MinionId, Wire
 from cicd.messages.minion import FROM_MINION, Beat, Goodbye, Hello, JobFinished, JobStarted
 from cicd.transport.base import Delivery, Listener, PeerEvent, PeerState
+from cicd.transport.policy import minion_of_user
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -41,6 +43,7 @@ class MinionRegistry(Actor):
         events: the Scheduler's inbox.
         listener: the control socket, for answers to what cannot be understood.
         routes: which connection speaks for whom.
+        dropped: counts what was dropped, by reason.
     """
 
     def __init__(
@@ -50,6 +53,8 @@ class MinionRegistry(Actor):
         listener: Listener,
         routes: Routes,
         die: Die,
+        *,
+        dropped: Counter[str] | None = None,
     ) -> None:
         super().__init__(die)
         self._inbox = inbox
@@ -57,7 +62,7 @@ class MinionRegistry(Actor):
         self._listener = listener
         self._routes = routes
         self._codec = Codec(FROM_MINION)
-        self.dropped: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter() if dropped is None else dropped
 
     def on_start(self) -> None:
         """Take what has come in already."""
@@ -90,12 +95,19 @@ class MinionRegistry(Actor):
                 kind = error.kind if isinstance(error, UnknownKindError) else ""
                 self._answer(delivery, ErrorReply(code=error.code, text=error.message, kind=kind))
             return None
+        own = minion_of_user(delivery.user)
+        claimed = message.minion if isinstance(message, Hello) else minion
+        if own is not None and claimed is not None and claimed != own:
+            self.dropped["spoofed"] += 1
+            log.warning("minion.spoofed", minion=own, claimed=claimed, kind=type(message).__name__)
+            return None
         if isinstance(message, Hello):
             return MinionSaidHello(
                 hello=message,
                 origin=Origin(delivery.peer),
                 user=delivery.user,
                 received_boot_s=delivery.received_boot_s,
+                enrolled=own is not None,
             )
         if minion is None:
             self.dropped["hello_first"] += 1

@@ -33,6 +33,8 @@ def restore(storage: Storage, settings: CoreSettings, now: Now) -> Cluster:
             minions_known=records.minions(),
             numbers=_numbers(records),
             active=[_active(records, run) for run in records.active_runs()],
+            tokens=records.tokens(),
+            removed_keys=records.removed_keys(),
         )
     return cluster
 

@@ -41,6 +41,15 @@ class Routes:
         self._name_peer(peer, "")
         return minion
 
+    def forget(self, minion: MinionId) -> None:
+        """Let no connection speak for a minion any more."""
+        with self._lock:
+            peer = self._peer_of.pop(minion, None)
+            if peer is not None:
+                self._minion_of.pop(peer, None)
+        if peer is not None:
+            self._name_peer(peer, "")
+
     def peer_of(self, minion: MinionId) -> PeerId | None:
         """Return the connection of a minion."""
         return self._peer_of.get(minion)

@@ -17,6 +17,7 @@ import structlog
 
 from cicd.actors.base import Actor, Inbox, Tick, Wake, ask
 from cicd.actors.crash import Die
+from cicd.actors.gate import Gate
 from cicd.actors.routes import Routes
 from cicd.actors.store import StoreClient
 from cicd.actors.ticker import Ticker
@@ -82,6 +83,7 @@ class Scheduler(Actor):
         on_reply: called with answers to people's calls; quick.
         on_saved: called after each commit with what was saved; quick.
         decide: hands a batch to the core; None: `cluster.handle`. The journal of inputs stands between.
+        gate: lets keys in; None: nothing does.
     """
 
     def __init__(
@@ -97,8 +99,10 @@ class Scheduler(Actor):
         on_saved: OnSaved,
         die: Die,
         decide: Decide | None = None,
+        gate: Gate | None = None,
     ) -> None:
         super().__init__(die)
+        self._gate = gate
         self._cluster = cluster
         self._decide = decide or cluster.handle
         self._inbox = inbox
@@ -211,6 +215,8 @@ class Scheduler(Actor):
                 self._on_reply(effect)
             case Notice(minion, name, state, why):
                 log.info("minion.state", minion=minion, name=name, state=state, why=why)
+            case _ if self._gate is not None:
+                self._gate.carry_out(effect)
 
     def _send(self, minion: MinionId, message: Wire) -> None:
         peer = self._routes.peer_of(minion)
@@ -270,6 +276,10 @@ def writes_of(plan: Plan) -> list[Write]:
         writes += records.save_last_run(pipeline, last)
     for request, run_id in plan.requests.items():
         writes += records.save_request(request, run_id)
+    for token in plan.tokens.values():
+        writes += records.save_token(token)
+    for removed in plan.removed_keys.values():
+        writes += records.save_removed_key(removed)
     return writes
 
 

@@ -1,4 +1,4 @@
-"""`cicd minions`: list, show, suspend, drain, resume."""
+"""`cicd minions`: list, show, suspend, drain, resume, remove."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def minions() -> None:
-    """List, show, suspend, drain and resume minions."""
+    """List, show, suspend, drain, resume and remove minions."""
 
 
 @minions.command("list")
@@ -123,6 +123,22 @@ def resume(settings: Settings, name: str) -> None:
         settings.out.json(view)
     else:
         settings.out.line(f"{view.minion.name} is resumed")
+
+
+@minions.command()
+@click.argument("name")
+@common
+@pass_settings
+def remove(settings: Settings, name: str) -> None:
+    """Forget a minion: its key is let in no more, its name is free. One that holds jobs is refused."""
+    from cicd.messages.client import Done, RemoveMinion
+
+    with settings.client() as client:
+        client.ask(RemoveMinion(name=name), Done)
+    if settings.as_json:
+        settings.out.json({"removed": name})
+    else:
+        settings.out.line(f"{name} is removed")
 
 
 def state(view: MinionView) -> str:

@@ -36,6 +36,7 @@ def status(settings: Settings) -> None:
             ("data", answer.data_dir),
             ("minions", f"{ready} of {len(minions)} ready{more}"),
             ("active runs", f"{len(active)}"),
+            ("dropped", ", ".join(f"{reason} {number}" for reason, number in sorted(answer.dropped.items()))),
             *((f"{name} address", address) for name, address in sorted(answer.endpoints.items())),
         ]
     )

@@ -31,6 +31,8 @@ STYLES = {
     "cancelled": "yellow",
     "skipped": "dim",
     "revoked": "dim",
+    "expired": "dim",
+    "used": "dim",
 }
 """How a state looks on a terminal."""
 

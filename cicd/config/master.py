@@ -15,6 +15,7 @@ from cicd.config.types import (
     SecondsOrZero,
     Section,
     Tap,
+    enrol_address,
     is_name,
     split_tcp,
     tap_problems,
@@ -40,12 +41,14 @@ class Listen(Section, frozen=True):
         control: for minions: heartbeats, jobs, results.
         bulk: for minions: logs, plugins, source trees.
         client: for people: command line, gateway.
+        enrol: for minions that join; after loading never empty (default: the port 3 above that of control).
         advertise: host that the others shall dial; empty: the host of each address, this machine's name for `*`.
     """
 
     control: str = "tcp://127.0.0.1:7711"
     bulk: str = "tcp://127.0.0.1:7712"
     client: str = "tcp://127.0.0.1:7713"
+    enrol: str = ""
     advertise: str = ""
 
 
@@ -175,6 +178,9 @@ def _finish(config: MasterConfig) -> tuple[MasterConfig, list[Problem]]:
     if not config.tap.address:
         tap = msgspec.structs.replace(config.tap, address=f"ipc://{config.master.data_dir}/tap.sock")
         config = msgspec.structs.replace(config, tap=tap)
+    if not config.listen.enrol:
+        listen = msgspec.structs.replace(config.listen, enrol=enrol_address(config.listen.control))
+        config = msgspec.structs.replace(config, listen=listen)
     problems = tap_problems(config.tap) if config.tap.enabled else []
     if not is_name(config.master.operator):
         problems.append(
@@ -197,9 +203,11 @@ def _finish(config: MasterConfig) -> tuple[MasterConfig, list[Problem]]:
 def _listen_problems(listen: Listen) -> list[Problem]:
     problems: list[Problem] = []
     taken: dict[str, str] = {}
-    for key in ("control", "bulk", "client"):
+    for key in ("control", "bulk", "client", "enrol"):
         address: str = getattr(listen, key)
         parts = split_tcp(address)
+        if key == "enrol" and not address:
+            continue  # it follows control, which is malformed
         if parts is None:
             problems.append(
                 Problem(f"listen.{key}", f"{address!r} is not of the form tcp://HOST:PORT (PORT 0 or *: a free one)")

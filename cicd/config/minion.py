@@ -20,6 +20,7 @@ from cicd.config.types import (
     SecondsOrZero,
     Section,
     Tap,
+    enrol_address,
     is_name,
     split_tcp,
     tap_problems,
@@ -52,18 +53,21 @@ class Remote(Section, frozen=True):
     Attributes:
         control: the master's control address.
         bulk: the master's bulk address.
+        enrol: the master's enrol address; after loading never empty (default: the port 3 above that of control).
         token: the join token; after loading never empty.
         token_file: holds the token instead.
     """
 
     control: str = "tcp://127.0.0.1:7711"
     bulk: str = "tcp://127.0.0.1:7712"
+    enrol: str = ""
     token: str = ""
     token_file: Path | None = None
 
     def __repr__(self) -> str:
         """Return it without the token: configurations end up in logs."""
-        return f"Remote(control={self.control!r}, bulk={self.bulk!r}, token='***', token_file={self.token_file!r})"
+        addresses = f"control={self.control!r}, bulk={self.bulk!r}, enrol={self.enrol!r}"
+        return f"Remote({addresses}, token='***', token_file={self.token_file!r})"
 
 
 class Jobs(Section, frozen=True):
@@ -177,7 +181,11 @@ def _finish(config: MinionConfig) -> tuple[MinionConfig, list[Problem]]:
     for label in config.minion.labels:
         if not _LABEL.fullmatch(label):
             problems.append(Problem("minion.labels", f"{label!r}: letters, digits and . _ : / = - only, 63 at most"))
-    for key in ("control", "bulk"):
+    if not config.master.enrol:
+        enrol = enrol_address(config.master.control)
+        config = msgspec.structs.replace(config, master=msgspec.structs.replace(config.master, enrol=enrol))
+    follows = config.master.enrol == enrol_address(config.master.control)  # then the same would be said twice
+    for key in ("control", "bulk") if follows else ("control", "bulk", "enrol"):
         parts = split_tcp(getattr(config.master, key))
         if parts is None or parts[1] == 0 or parts[0] == "*":
             problems.append(

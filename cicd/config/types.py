@@ -30,6 +30,7 @@ class Problem(NamedTuple):
 
 
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._*-]+):(?P<port>\*|[0-9]{1,5})")
+_ENROL_ABOVE_CONTROL = 3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -73,6 +74,18 @@ def split_tcp(address: str) -> tuple[str, int] | None:
         return None
     port = 0 if match["port"] == "*" else int(match["port"])
     return (match["host"], port) if port <= 65535 else None  # noqa: PLR2004  the last TCP port
+
+
+def enrol_address(control: str) -> str:
+    """Return where the enrol socket is unless it is said: 3 ports above control, at any free port if that is.
+
+    Empty: control's address is none.
+    """
+    parts = split_tcp(control)
+    if parts is None:
+        return ""
+    host, port = parts
+    return f"tcp://{host}:{port + _ENROL_ABOVE_CONTROL}" if port else f"tcp://{host}:*"
 
 
 def tap_problems(tap: Tap) -> list[Problem]:

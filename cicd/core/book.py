@@ -17,7 +17,7 @@ from cicd.core.ring import Ring
 from cicd.core.settings import CoreSettings
 from cicd.core.timers import Timers
 from cicd.messages.base import JobId, MinionId, PipelineId, RunId
-from cicd.messages.cluster import Connection, HealthReason, Load, MinionRecord
+from cicd.messages.cluster import Connection, HealthReason, Load, MinionRecord, RemovedKey, TokenRecord
 from cicd.messages.pipeline import JobSpec, PipelineSpec
 from cicd.messages.run import AttemptRecord, JobRecord, JobState, RunRecord
 
@@ -142,6 +142,9 @@ class Book:
         self.minions: dict[MinionId, MinionEntry] = {}
         self.minion_by_name: dict[str, MinionId] = {}
         self.minion_by_place: dict[int, MinionId] = {}
+        self.minion_by_key: dict[str, MinionId] = {}
+        self.tokens: dict[str, TokenRecord] = {}
+        self.removed_keys: dict[str, RemovedKey] = {}
         self.next_place = 0
         self.requests: dict[str, RunId] = {}
         self.numbers: dict[PipelineId, int] = {}
@@ -159,6 +162,8 @@ class Book:
         self.minions[record.id] = entry
         self.minion_by_name[record.name] = record.id
         self.minion_by_place[record.ring] = record.id
+        if record.key:
+            self.minion_by_key[record.key] = record.id
         self.next_place = max(self.next_place, record.ring + 1)
 
     def save_minion(self, entry: MinionEntry, record: MinionRecord) -> None:

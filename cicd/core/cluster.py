@@ -10,17 +10,19 @@ never runs ahead of the store.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cicd.core import cancels, invariants, liveness, minions, resolve, retries, runs, waits, wishes
+from cicd.core import cancels, enrolment, invariants, liveness, minions, resolve, retries, runs, waits, wishes
 from cicd.core.book import Book, JobEntry, MinionEntry, RunEntry
 from cicd.core.dispatch import dispatch
 from cicd.core.events import (
     Event,
     JobCancelRequested,
     JobResolved,
+    MinionAskedToEnrol,
     MinionBeat,
     MinionDisconnected,
     MinionDrained,
     MinionFinishedJob,
+    MinionRemoved,
     MinionResumed,
     MinionSaidGoodbye,
     MinionSaidHello,
@@ -30,12 +32,14 @@ from cicd.core.events import (
     RunCancelRequested,
     RunSubmitted,
     Ticked,
+    TokenCreated,
+    TokenRevoked,
 )
 from cicd.core.lifecycle import HELD
 from cicd.core.plan import Plan
 from cicd.core.settings import CoreSettings
 from cicd.messages.base import JobId, MinionId, PipelineId, RunId
-from cicd.messages.cluster import Connection, MinionRecord
+from cicd.messages.cluster import Connection, MinionRecord, RemovedKey, TokenRecord
 from cicd.messages.pipeline import PluginRecord
 from cicd.messages.run import AttemptRecord, JobRecord, JobState, RunRecord
 
@@ -66,6 +70,10 @@ _HANDLERS: dict[type[Event], _Handler] = {
     MinionSuspended: wishes.suspend,
     MinionDrained: wishes.drain,
     MinionResumed: wishes.resume,
+    MinionRemoved: enrolment.remove,
+    MinionAskedToEnrol: enrolment.enrol,
+    TokenCreated: enrolment.create_token,
+    TokenRevoked: enrolment.revoke_token,
     Ticked: _ticked,
 }
 
@@ -88,6 +96,8 @@ class Cluster:
         minions_known: Iterable[MinionRecord],
         numbers: dict[PipelineId, int],
         active: Iterable[tuple[RunRecord, PluginRecord, Sequence[JobRecord], dict[JobId, AttemptRecord]]],
+        tokens: Iterable[TokenRecord] = (),
+        removed_keys: Iterable[RemovedKey] = (),
     ) -> None:
         """Take up what the store holds, on a new object, before anything else.
 
@@ -99,9 +109,13 @@ class Cluster:
             numbers: the highest run number of each pipeline.
             active: each run that has not ended, its plugin, all its jobs by index, and the current attempt of those
                 that have one.
+            tokens: all join tokens.
+            removed_keys: the keys of all minions that were removed.
         """
         book = self.book
         book.now = now
+        book.tokens = {token.id: token for token in tokens}
+        book.removed_keys = {removed.key: removed for removed in removed_keys}
         book.numbers = dict(numbers)
         for record in minions_known:
             connection = Connection.LOST if record.fenced else Connection.JOINING

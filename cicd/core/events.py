@@ -8,6 +8,8 @@ from typing import NewType
 import msgspec
 
 from cicd.messages.base import JobId, MinionId, RunId
+from cicd.messages.cluster import TokenRecord
+from cicd.messages.enrol import Enrol
 from cicd.messages.minion import Beat, Goodbye, Hello, JobFinished, JobStarted
 from cicd.messages.pipeline import PipelineSpec
 from cicd.messages.run import JobRecord, ResolvedAs, RunRecord
@@ -77,12 +79,18 @@ class JobResolved(Event, frozen=True):
 
 
 class MinionSaidHello(Event, frozen=True):
-    """A minion's first message on a connection. `user`: what its key proved."""
+    """A minion's first message on a connection.
+
+    Attributes:
+        user: what its key proved.
+        enrolled: its key is the minion's own; else it is the one of a join token.
+    """
 
     hello: Hello
     origin: Origin
     user: str
     received_boot_s: float
+    enrolled: bool = False
 
 
 class MinionBeat(Event, frozen=True):
@@ -143,6 +151,36 @@ class MinionResumed(Event, frozen=True):
 
     minion: MinionId
     by: str
+    asker: Asker | None = None
+
+
+class MinionRemoved(Event, frozen=True):
+    """A person wants a minion to be forgotten and its key to be let in no more."""
+
+    minion: MinionId
+    by: str
+    asker: Asker | None = None
+
+
+class MinionAskedToEnrol(Event, frozen=True):
+    """A minion hands in a key of its own. `token`: the id of the join token whose key opened the connection."""
+
+    ask: Enrol
+    token: str
+    origin: Origin
+
+
+class TokenCreated(Event, frozen=True):
+    """A person has made a join token."""
+
+    token: TokenRecord
+    asker: Asker | None = None
+
+
+class TokenRevoked(Event, frozen=True):
+    """A person wants a join token to let nobody in any more."""
+
+    token: str
     asker: Asker | None = None
 
 

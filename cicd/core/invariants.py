@@ -33,6 +33,9 @@ def check(book: Book) -> None:
         of.setdefault(owner, set()).add(job_id)
     for minion in book.minions.values():
         _check_minion(book, minion, of.get(minion.record.id, set()))
+    keys = {minion.record.key: minion.record.id for minion in book.minions.values() if minion.record.key}
+    _require(keys == book.minion_by_key, "keys are not their minions' own")
+    _require(not keys.keys() & book.removed_keys.keys(), "a key that was removed speaks for a minion")
     _check_work(book)
 
 

@@ -5,6 +5,8 @@ one transaction. Sessions are compared with `<`, never with `!=`: a greater one 
 unknown if the store was set back. How a lease is lost is in `liveness`; what a journal proves, in `inventory`.
 """
 
+import re
+
 from msgspec.structs import replace
 
 from cicd.core import attempts, inventory, liveness
@@ -14,22 +16,27 @@ from cicd.core.events import (
     MinionSaidHello,
     MinionStartedJob,
 )
-from cicd.core.plan import Answer, Bind
-from cicd.messages.base import PROTOCOL_VERSION
+from cicd.core.plan import Answer, Bind, Expel
+from cicd.messages.base import PROTOCOL_VERSION, MinionId
 from cicd.messages.cluster import Connection, MinionRecord
+from cicd.messages.enrol import Enrol
 from cicd.messages.minion import Entry, EntryState, Fenced, Hello, Refused, Welcome
 
 MAX_SLOTS = 1024
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_TEXT_LENGTH = 200
+_MOST_WORDS = 1000
 
 
 def hello(book: Book, event: MinionSaidHello) -> None:
     """Let a minion in, or say why not; then hold its inventory against what it should be running."""
     message = event.hello
-    refusal = _refusal(book, message)
+    refusal = _refusal(book, message) or _refusal_of_key(book, event)
     if refusal is not None:
         book.plan.effects.append(Answer(event.origin, refusal))
         return
-    entry = book.minions.get(message.minion) or _enter(book, message)
+    entry = book.minions.get(message.minion) or enter(book, message.minion, message.name)
     if message.session and message.session < entry.floor:
         book.plan.effects.append(Answer(event.origin, Fenced(floor=entry.floor)))
         return
@@ -56,10 +63,12 @@ def welcome(book: Book, message: Hello, session: int) -> Welcome:
     )
 
 
-def is_as_stored(record: MinionRecord, message: Hello) -> bool:
-    """Return whether a Hello is of the session and the name that its minion's record has: nobody has to decide."""
+def is_as_stored(record: MinionRecord, event: MinionSaidHello) -> bool:
+    """Return whether a Hello is of the session, name and kind of key that its minion's record has: no decision."""
+    message = event.hello
     return (
-        message.protocol == PROTOCOL_VERSION
+        event.enrolled == bool(record.key)
+        and message.protocol == PROTOCOL_VERSION
         and message.session == record.session
         and not record.fenced
         and message.name == record.name
@@ -70,33 +79,63 @@ def _refusal(book: Book, message: Hello) -> Refused | None:
     if message.protocol != PROTOCOL_VERSION:
         text = f"this master speaks protocol {PROTOCOL_VERSION}, the minion {message.protocol}"
         return Refused(code="protocol", text=text)
-    holder_id = book.minion_by_name.get(message.name)
-    if holder_id is None or holder_id == message.minion:
-        return None
+    if not is_well_formed(message):
+        return Refused(code="malformed", text="the minion's name, id, host name, labels or another text is malformed")
+    taken = name_is_taken(book, message.minion, message.name)
+    return Refused(code="name_taken", text=taken, retryable=True) if taken else None
+
+
+def _refusal_of_key(book: Book, event: MinionSaidHello) -> Refused | None:
+    """Only a minion's own key speaks for it, if it has one; a token's key for those that never had one."""
+    entry = book.minions.get(event.hello.minion)
+    has_key = entry is not None and bool(entry.record.key)
+    if event.enrolled and not has_key:
+        text = "this master does not know the minion: it has to enrol"
+        return Refused(code="not_enrolled", text=text, retryable=True)
+    if has_key and not event.enrolled:
+        book.refused += 1
+        return Refused(code="own_key", text="this minion has a key of its own: a join token does not speak for it")
+    return None
+
+
+def is_well_formed(message: Hello | Enrol) -> bool:
+    """Return whether what a minion says of itself can be stored and shown."""
+    texts = [message.hostname, message.version]
+    if isinstance(message, Hello):
+        words = (*message.labels, *message.tags, *message.capabilities)
+        if len(words) > _MOST_WORDS:
+            return False
+        texts += [message.platform, message.python, *words]
+    named = _NAME.fullmatch(message.name) and _ID.fullmatch(message.minion)
+    return named is not None and all(len(text) <= _TEXT_LENGTH for text in texts)
+
+
+def name_is_taken(book: Book, minion: MinionId, name: str) -> str:
+    """Return why a minion may not have this name; empty: it may."""
+    holder_id = book.minion_by_name.get(name)
+    if holder_id is None or holder_id == minion:
+        return ""
     holder = book.minions[holder_id]
     # A minion whose data folder was lost comes back under its old name with a new id. While the old one may still
     # be there, two machines claim one name.
-    if holder.connection is Connection.LOST and message.minion not in book.minions:
-        return None
-    return Refused(
-        code="name_taken",
-        text=f"another minion ({holder.record.hostname}) is called {message.name!r}; give this one a name of its own",
-        retryable=True,
-    )
+    if holder.connection is Connection.LOST and minion not in book.minions:
+        return ""
+    return f"another minion ({holder.record.hostname}) is called {name!r}; give this one a name of its own"
 
 
-def _enter(book: Book, message: Hello) -> MinionEntry:
+def enter(book: Book, minion: MinionId, name: str) -> MinionEntry:
     """Make the record of a minion that was never seen; it takes over the name and place of a lost one of its name."""
-    old_id = book.minion_by_name.get(message.name)
+    old_id = book.minion_by_name.get(name)
     if old_id is None:
-        record = MinionRecord(id=message.minion, name=message.name, ring=book.next_place, joined_s=book.now.wall_s)
+        record = MinionRecord(id=minion, name=name, ring=book.next_place, joined_s=book.now.wall_s)
     else:
-        old = book.minions.pop(old_id).record
-        book.plan.minions.pop(old_id, None)
-        book.plan.forgotten_minions[old_id] = old
+        old = book.minions[old_id].record
+        if old.key:
+            drop_key(book, old)
+        forget(book, old)
         record = MinionRecord(
-            id=message.minion,
-            name=message.name,
+            id=minion,
+            name=name,
             ring=old.ring,
             joined_s=book.now.wall_s,
             suspended=old.suspended,
@@ -107,6 +146,23 @@ def _enter(book: Book, message: Hello) -> MinionEntry:
     entry = MinionEntry(record=record, connection=Connection.JOINING, seen_boot_s=book.now.boot_s)
     book.add_minion(entry)
     return entry
+
+
+def forget(book: Book, record: MinionRecord) -> None:
+    """Take a minion that holds no jobs out of the book and the store."""
+    del book.minions[record.id]
+    del book.minion_by_name[record.name]
+    del book.minion_by_place[record.ring]
+    book.ring.close(record.ring)
+    book.plan.minions.pop(record.id, None)
+    # One that changed its name in this batch is there with the name that the store knows.
+    book.plan.forgotten_minions.setdefault(record.id, record)
+
+
+def drop_key(book: Book, record: MinionRecord) -> None:
+    """Let a minion's key in no more."""
+    del book.minion_by_key[record.key]
+    book.plan.effects.append(Expel(record.id, record.key))
 
 
 def _rename(book: Book, entry: MinionEntry, name: str) -> None:

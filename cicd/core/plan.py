@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from cicd.core.events import Asker, Origin
 from cicd.errors import CicdError
 from cicd.messages.base import MinionId, PipelineId, RunId, Wire
-from cicd.messages.cluster import MinionRecord
+from cicd.messages.cluster import MinionRecord, RemovedKey, TokenRecord
 from cicd.messages.pipeline import LastRun
 from cicd.messages.run import AttemptRecord, JobRecord, RunRecord
 
@@ -40,7 +40,7 @@ class Reply:
     """Answer a person's call with a record, or with the error."""
 
     asker: Asker
-    result: RunRecord | MinionRecord | CicdError
+    result: RunRecord | MinionRecord | TokenRecord | CicdError
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,48 @@ class Notice:
     why: str = ""
 
 
-Effect = Bind | Send | Answer | Reply | Notice
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """From now on this key opens the work sockets, as the minion."""
+
+    minion: MinionId
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expel:
+    """That key opens nothing any more, and what it has opened is cut."""
+
+    minion: MinionId
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenToken:
+    """From now on the key that is derived from this token opens what the token is for."""
+
+    token: TokenRecord
+
+
+@dataclass(frozen=True, slots=True)
+class CloseToken:
+    """The key that is derived from this token opens nothing any more."""
+
+    token: TokenRecord
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerJoiner:
+    """Send a message back on the connection to the enrol socket that it came by."""
+
+    origin: Origin
+    message: Wire
+
+
+Access = Admit | Expel | OpenToken | CloseToken | AnswerJoiner
+"""Who may connect."""
+
+Effect = Bind | Send | Answer | Reply | Notice | Access
 
 
 @dataclass(slots=True)
@@ -70,9 +111,20 @@ class Plan:
     forgotten_minions: dict[MinionId, MinionRecord] = field(default_factory=dict)
     last_runs: dict[PipelineId, LastRun] = field(default_factory=dict)
     requests: dict[str, RunId] = field(default_factory=dict)
+    tokens: dict[str, TokenRecord] = field(default_factory=dict)
+    removed_keys: dict[str, RemovedKey] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
 
     @property
     def saves(self) -> bool:
         """Whether there is anything to store."""
-        return bool(self.runs or self.jobs or self.attempts or self.minions or self.forgotten_minions or self.last_runs)
+        return bool(
+            self.runs
+            or self.jobs
+            or self.attempts
+            or self.minions
+            or self.forgotten_minions
+            or self.last_runs
+            or self.tokens
+            or self.removed_keys
+        )

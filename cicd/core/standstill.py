@@ -83,7 +83,7 @@ class Standstill:
     def _hello(self, event: MinionSaidHello) -> list[Effect]:
         message = event.hello
         entry = self._book.minions.get(message.minion)
-        if entry is None or not minions.is_as_stored(entry.record, message):
+        if entry is None or not minions.is_as_stored(entry.record, event):
             return []
         self._heard[message.minion] = _Heard(hello=event)
         return [

@@ -50,6 +50,7 @@ class MinionRecord(Message, frozen=True):
         suspended_s: when people said so, wall time.
         left: it was lost by leaving on purpose.
         ring: its place in the round-robin ring; never changes.
+        key: its own public CURVE key (z85); empty: it joined as the version before enrolment did, by a token's key.
     """
 
     id: MinionId
@@ -70,6 +71,7 @@ class MinionRecord(Message, frozen=True):
     tags: tuple[str, ...] = ()
     slots: int = 1
     joined_s: float = 0.0
+    key: str = ""
 
     @property
     def availability(self) -> Availability:
@@ -98,6 +100,13 @@ class TokenRecord(Message, frozen=True):
     """A join token: a minion that holds its secret may join.
 
     The secret itself is not kept: only the CURVE public key that is derived from it.
+
+    Attributes:
+        expires_s: wall time from which it lets no new key in; 0: never.
+        uses: how many keys it has let in.
+        max_uses: how many it may let in; 0: any number.
+        enrol_only: its derived key opens the enrol socket only. Tokens that were made before there was one open the
+            work sockets too, for minions that know no other way.
     """
 
     id: str
@@ -106,3 +115,17 @@ class TokenRecord(Message, frozen=True):
     created_by: str = ""
     note: str = ""
     revoked: bool = False
+    expires_s: float = 0.0
+    uses: int = 0
+    max_uses: int = 0
+    enrol_only: bool = False
+
+
+class RemovedKey(Message, frozen=True):
+    """The key of a minion that was removed: it is never let in again, by whatever token."""
+
+    key: str
+    minion: MinionId
+    name: str
+    removed_s: float = 0.0
+    removed_by: str = ""

@@ -18,6 +18,7 @@
     m/       m/<minion id>                        MinionRecord
     mn/      mn/<minion name>                     minion id: names are unique
     t/       t/<token id>                         TokenRecord
+    kr/      kr/<public key>                      RemovedKey
 
 Ids and names come from people and peers, so any text makes a key: unambiguous, and never too long. A name stands
 last in its key and is taken as it is, in UTF-8; a part before another has its `/` and `%` escaped. Text of more than
@@ -49,6 +50,7 @@ LOGS = b"l/"
 MINIONS = b"m/"
 MINION_NAMES = b"mn/"
 TOKENS = b"t/"
+REMOVED_KEYS = b"kr/"
 
 _TEXT_BYTES = 400
 _INDEX_DIGITS = 6
@@ -203,3 +205,8 @@ def minion_name(name: str) -> bytes:
 def token(id_: str) -> bytes:
     """Return the key of a TokenRecord."""
     return TOKENS + _last(id_)
+
+
+def removed_key(key: str) -> bytes:
+    """Return the key of a RemovedKey."""
+    return REMOVED_KEYS + _last(key)

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from cicd import codec
 from cicd.codec import CorruptRecordError
 from cicd.messages.base import Digest, JobId, Message, MinionId, PipelineId, RunId
-from cicd.messages.cluster import MinionRecord, TokenRecord
+from cicd.messages.cluster import MinionRecord, RemovedKey, TokenRecord
 from cicd.messages.pipeline import BuildState, LastRun, PipelineRecord, PluginRecord
 from cicd.messages.run import AttemptRecord, JobRecord, JobState, LogRecord, RunRecord, RunState
 from cicd.storage import keys
@@ -116,6 +116,11 @@ def delete_minion(minion: MinionRecord) -> list[Write]:
 def save_token(token: TokenRecord) -> list[Write]:
     """Return the write of a join token."""
     return [Write(keys.token(token.id), codec.dump(token))]
+
+
+def save_removed_key(removed: RemovedKey) -> list[Write]:
+    """Return the write of the key of a minion that was removed."""
+    return [Write(keys.removed_key(removed.key), codec.dump(removed))]
 
 
 # ---- and back ------------------------------------------------------------------------------------------
@@ -254,6 +259,10 @@ class Records:
     def token(self, id_: str) -> TokenRecord | None:
         """Return a join token."""
         return self._one(TokenRecord, keys.token, id_)
+
+    def removed_keys(self) -> list[RemovedKey]:
+        """Return the keys of all minions that were removed."""
+        return self._range(RemovedKey, keys.REMOVED_KEYS, prefix_end(keys.REMOVED_KEYS))
 
     # how
 

@@ -41,6 +41,7 @@ STOP_S = 10.0
 """How long a process may take to end by itself."""
 _DEATHS, _DEATHS_S = 5, 30.0
 """More deaths than this in this time are no accident."""
+_SOCKETS = ("control", "bulk", "client", "enrol")
 
 Overrides = Mapping[str, Mapping[str, object]]
 
@@ -221,7 +222,7 @@ class LocalCluster:
 
     @property
     def endpoints(self) -> dict[str, str]:
-        """Where the master listens: `control`, `bulk`, `client`."""
+        """Where the master listens: `control`, `bulk`, `client`, `enrol`."""
         addresses: dict[str, str] = json.loads(self._endpoints_file.read_text())
         return addresses
 
@@ -313,10 +314,8 @@ class LocalCluster:
         )
 
     def _master_config(self) -> Path:
-        ports = self._kept_ports() or free_ports(3)
-        listen = {
-            key: f"tcp://127.0.0.1:{port}" for key, port in zip(("control", "bulk", "client"), ports, strict=True)
-        }
+        ports = self._kept_ports() or free_ports(len(_SOCKETS))
+        listen = {key: f"tcp://127.0.0.1:{port}" for key, port in zip(_SOCKETS, ports, strict=True)}
         base: dict[str, dict[str, object]] = {
             "master": {"data_dir": "master"},
             "listen": dict(listen),
@@ -330,7 +329,7 @@ class LocalCluster:
 
         try:
             listen = tomllib.loads((self.state_dir / "master.toml").read_text())["listen"]
-            return [int(listen[key].rpartition(":")[2]) for key in ("control", "bulk", "client")]
+            return [int(listen[key].rpartition(":")[2]) for key in _SOCKETS]
         except (OSError, ValueError, KeyError):
             return []
 
@@ -341,6 +340,7 @@ class LocalCluster:
             "master": {
                 "control": endpoints["control"],
                 "bulk": endpoints["bulk"],
+                "enrol": endpoints["enrol"],
                 "token_file": str(self._token_file()),
             },
         }

@@ -106,6 +106,10 @@ class Listener(Protocol):
         """Queue a frame for a peer. If it is gone or slow, an event says so and the frame is dropped."""
         ...
 
+    def cut(self, user: str) -> None:
+        """End every connection of a user that has said anything; it is told as their end. Not awaited."""
+        ...
+
     def close(self) -> None:
         """Stop the loop, drop what is queued after at most a second's try to send it. Again: nothing."""
         ...

@@ -195,6 +195,13 @@ class MemoryListener(_Endpoint):
                 if self._hub.tap is not None:
                     self._hub.tap.record(self._name, "out", peer, frame)
 
+    def cut(self, user: str) -> None:
+        """End every connection of a user; see `Listener`."""
+        with self._turn:
+            dialers = [dialer for dialer in self.peers.values() if dialer.user == user]
+        for dialer in dialers:
+            dialer.unplug()
+
     def tell(self, event: PeerEvent) -> None:
         """Put news into the inbox; the hub's lock is held."""
         self._inbox.append(_Waiting(event=event))
@@ -257,7 +264,7 @@ class MemoryDialer(_Endpoint):
         self._normal: deque[bytes] = deque()
         self._listener: MemoryListener | None = None
         self._peer = PeerId(b"")
-        self._user = ""
+        self.user = ""
         self._told: tuple[LinkState, str] | None = None
         self._cut = False
 
@@ -334,7 +341,7 @@ class MemoryDialer(_Endpoint):
     def _forward(self) -> None:
         """Pass frames on while the other side takes them; the rest stays here, where an urgent one overtakes it."""
         while self._listener is not None and (queue := self._urgent or self._normal):
-            if not self._listener.take(self._peer, self._user, queue[0]):
+            if not self._listener.take(self._peer, self.user, queue[0]):
                 return
             queue.popleft()
             self.counters.sent += 1
@@ -358,7 +365,7 @@ class MemoryDialer(_Endpoint):
             if self._closing or self._hub.listeners.get(self._address) is not listener:
                 return LinkState.DISCONNECTED, f"nobody answers at {self._address}"
             self._listener = listener
-            self._user = user
+            self.user = user
             self._peer = self._hub.new_peer()
             listener.peers[self._peer] = self
         return LinkState.CONNECTED, self._address

@@ -13,8 +13,22 @@ Policy = Callable[[str, str], "str | None"]
 
 MINION_DOMAIN = "cicd.minion"
 """Of the control and the bulk socket."""
+ENROL_DOMAIN = "cicd.enrol"
+"""Of the enrol socket, which the keys of join tokens open."""
 CLIENT_DOMAIN = "cicd.client"
 """Of the client socket: an operator's key opens no minion socket, and the reverse."""
+
+_MINION_USER = "minion/"
+
+
+def minion_user(minion: str) -> str:
+    """Return the user that a minion's own key proves."""
+    return f"{_MINION_USER}{minion}"
+
+
+def minion_of_user(user: str) -> str | None:
+    """Return the minion whose own key proved this user; None: it was the key of a join token."""
+    return user.removeprefix(_MINION_USER) if user.startswith(_MINION_USER) else None
 
 
 def deny_all(domain: str, client_public: str) -> str | None:
@@ -26,7 +40,7 @@ def deny_all(domain: str, client_public: str) -> str | None:
 class KeyRing:
     """A policy that lets known keys in; keys come and go at run time, from any thread.
 
-    A key that is removed opens no new connection; connections that are open stay.
+    A key that is removed opens no new connection; those that are open are cut by `Listener.cut`, if they shall be.
     """
 
     def __init__(self) -> None:

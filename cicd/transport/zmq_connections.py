@@ -87,8 +87,12 @@ class Connections:
         for fd, delivered in self._delivered.items():
             received = received_bytes(fd)
             if received is not None and received - delivered > self._limit_bytes:
-                _with(fd, lambda connection: connection.shutdown(socket.SHUT_RDWR))
-                self.cut += 1
+                self.cut_off(fd)
+
+    def cut_off(self, fd: int) -> None:
+        """Shut a connection down."""
+        _with(fd, lambda connection: connection.shutdown(socket.SHUT_RDWR))
+        self.cut += 1
 
 
 def _read_counter(connection: socket.socket) -> int:

@@ -42,7 +42,7 @@ _DETAILS = {
         "{address} answers, but ended the handshake: its key is not the one we expect (the token of another master?), "
         "it is no cicd master, or its authenticator is down"
     ),
-    LinkEnd.REFUSED: "{address} does not let our key in: the token is unknown, revoked, or meant for another socket",
+    LinkEnd.REFUSED: "{address} does not let our key in: it is unknown there, revoked, or meant for another socket",
     LinkEnd.BROKEN: "connection to {address} ended",
 }
 

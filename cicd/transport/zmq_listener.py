@@ -15,6 +15,7 @@ is read from every frame, not remembered by routing id, for the same reason.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +91,7 @@ class ZmqListener(SocketLoop):
         self._by_fd: dict[int, PeerId] = {}
         self._leaving: list[PeerId] = []
         self._news: dict[PeerEvent, None] = {}
+        self._cuts: deque[str] = deque()
         self._connections = Connections()
         scatter_routing_ids()
         self._socket = context.socket(zmq.ROUTER)
@@ -134,6 +136,11 @@ class ZmqListener(SocketLoop):
         self._sender.put(peer, frame)
         self._wake.notify()
 
+    def cut(self, user: str) -> None:
+        """End every connection of a user; see `Listener`."""
+        self._cuts.append(user)
+        self._wake.notify()
+
     # ---- the loop --------------------------------------------------------------------------------------
 
     def _loop(self) -> None:
@@ -143,7 +150,7 @@ class ZmqListener(SocketLoop):
             poller.register(pollable, zmq.POLLIN)  # the default would include POLLOUT: a ROUTER is always writable
         while not self._closing:
             self._wake.park()
-            idle = not (self._sender.has_work or self._closing)
+            idle = not (self._sender.has_work or self._closing or self._cuts)
             ready = dict(poller.poll(self._nap_ms() if idle else 0))
             self._wake.unpark(woken=wake_fd in ready)
             now = self._clock.boot_s()
@@ -151,6 +158,8 @@ class ZmqListener(SocketLoop):
                 self._read_monitor()
             if self._socket in ready or self._leaving:
                 self._read(now)
+            while self._cuts:
+                self._cut(self._cuts.popleft())
             self._connections.check(now)
             self._sender.run(now)
             self._tell()
@@ -225,6 +234,14 @@ class ZmqListener(SocketLoop):
         else:
             self._leaving.append(peer)
         return known
+
+    def _cut(self, user: str) -> None:
+        """Shut down a user's connections: ZeroMQ then frees what it held, and tells us through the monitor."""
+        self._read_monitor()
+        for fd, peer in self._by_fd.items():
+            known = self._peers.get(peer)
+            if known is not None and known.user == user:
+                self._connections.cut_off(fd)
 
     def _skip(self, frame: zmq.Frame, known: _Peer) -> None:
         size = wire_bytes(len(frame))

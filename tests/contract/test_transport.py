@@ -464,3 +464,25 @@ def test_a_callback_may_close_its_own_end(bench: TransportBench) -> None:
     client = bench.join(server)
     client.dialer.send(b"hello")
     client.wait_state(LinkState.DISCONNECTED)
+
+
+# ---- cutting -------------------------------------------------------------------------------------------
+
+
+def test_every_connection_of_a_user_is_cut_and_nobody_elses(bench: TransportBench) -> None:
+    server = bench.serve(lambda frame: frame)
+    mine = [bench.join(server), bench.join(server)]
+    other = bench.join(server, BOB)
+    for client in (*mine, other):
+        client.dialer.send(b"hello")
+        client.wait_frames(1)
+    peers = {each.peer for each in server.deliveries if each.user == "alice"}
+    server.listener.cut("nobody")
+    server.listener.cut("alice")
+    for peer in peers:
+        server.wait_event(peer, PeerState.GONE)
+    for client in mine:
+        client.wait_state(LinkState.DISCONNECTED)
+    other.dialer.send(b"still here")
+    assert other.wait_frames(2)[-1] == b"still here"
+    assert other.states == [LinkState.CONNECTED]

@@ -25,6 +25,7 @@ from cicd.messages.minion import (
     Hello,
     JobFinished,
     JobStarted,
+    Refused,
     ResultAck,
     RunJob,
     Welcome,
@@ -166,3 +167,12 @@ def test_it_leaves_when_the_answer_to_its_newest_beat_says_so():
         assert steps.count(ToHost(LeaveHost())) == told
     steps = agent.handle(Stopping(idle=True), 102.0)
     assert said(steps) == [Goodbye(session=1, idle=True)]
+
+
+def test_a_master_that_does_not_know_the_minions_key_makes_it_enrol_anew():
+    """Another agent does that, from the start; any other refusal that is final ends the minion."""
+    agent = joined()
+    assert agent.handle(Refused(code="not_enrolled", text="enrol", retryable=True), 101.0) == [Leave(75, "enrol")]
+    (leave,) = agent.handle(Refused(code="own_key", text="no"), 101.0)
+    assert isinstance(leave, Leave)
+    assert leave.code == 3

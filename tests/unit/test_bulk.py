@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import random  # noqa: TID251  seeded: the same in every run
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import pykka
 import pytest
 
-from actors_support import Deaths, run_record
+from actors_support import Deaths, RecordingListener, run_record
 from cable import Cable
 from cicd.actors.archive import Archive, blob_path
 from cicd.actors.base import Inbox
@@ -19,8 +20,9 @@ from cicd.actors.courier import Courier
 from cicd.actors.log_files import LogFile, LogFiles
 from cicd.actors.store import Store, StoreClient
 from cicd.clock import SystemClock
+from cicd.codec import Codec
 from cicd.messages.base import Digest, MinionId, RunId, job_id
-from cicd.messages.bulk import BlobKind
+from cicd.messages.bulk import TO_MINION, BlobKind, BulkHello
 from cicd.messages.cluster import MinionRecord
 from cicd.messages.jobhost import LogClosed, LogGrew, LogStored
 from cicd.messages.minion import RunJob
@@ -30,6 +32,7 @@ from cicd.storage import records
 from cicd.storage.memory import MemoryStorage
 from cicd.storage.records import Records
 from cicd.testing.waiting import wait_until
+from cicd.transport.base import Delivery, PeerId
 
 RUN = RunId("01run")
 JOB = job_id(RUN, 0)
@@ -278,3 +281,33 @@ def test_log_files_outside_the_folder_are_refused(tmp_path):
     for bad in ("../../etc-0", "a/b-0", ".-0", "x"):
         with pytest.raises(ValueError, match="not a"):
             files.path(bad, 1)
+
+
+def test_a_bulk_hello_for_another_minion_is_dropped_and_counted(tmp_path):
+    """Its own key speaks for a minion; a token's key only for one that never had its own."""
+    deaths, storage, cable_in = Deaths(), MemoryStorage(), Inbox()
+    store = Store.start(storage, deaths)
+    keyed = MinionRecord(id=ME, name="m", ring=0, session=1, key="k" * 40)
+    older = MinionRecord(id=MinionId("id-old"), name="old", ring=1, session=1)
+    StoreClient(store).commit([*records.save_minion(keyed), *records.save_minion(older)])
+    listener, dropped = RecordingListener(TO_MINION), Counter()
+    Archive.start(
+        inbox=cable_in,
+        listener=listener,
+        storage=storage,
+        store=StoreClient(store),
+        logs=LogFiles(tmp_path / "logs"),
+        data_dir=tmp_path,
+        on_log=lambda _news: None,
+        die=deaths,
+        dropped=dropped,
+    )
+    claims = [("minion/id-other", ME), ("token", ME), ("minion/id-m", ME), ("token", older.id)]
+    for number, (user, claimed) in enumerate(claims):
+        frame = Codec(()).encode(BulkHello(minion=claimed, session=1))
+        cable_in.put([Delivery(PeerId(b"%d" % number), user, frame, 1.0)])
+    wait_until(lambda: len(listener.sent) + dropped["spoofed"] == 4)
+    assert [peer for peer, _ in listener.sent] == [b"2", b"3"]
+    pykka.ActorRegistry.stop_all(timeout=5)
+    storage.close()
+    assert not deaths.seen

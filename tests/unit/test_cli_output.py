@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cicd.cli import words
 from cicd.cli.log_lines import LogLines
@@ -216,10 +217,20 @@ def test_a_run_says_why_jobs_wait_and_what_failed_ones_said(peer):
 
 
 def test_tokens(peer):
-    token = TokenRecord(id="tok", client_public="x", created_s=START_S, created_by="alice", revoked=True)
-    peer.handler = reply(TokenPage(tokens=(token,)))
+    token = TokenRecord(id="a", client_public="x", created_s=START_S, created_by="alice", enrol_only=True)
+    tokens = (
+        replace(token, revoked=True),
+        replace(token, id="b", expires_s=START_S + 60, uses=3),
+        replace(token, id="c", uses=2, max_uses=2),
+        replace(token, id="d", max_uses=2, note="rack 4"),
+    )
+    peer.handler = reply(TokenPage(tokens=tokens))
     assert peer.cicd("tokens", "list").stdout == (
-        "ID   STATE    CREATED               BY     NOTE\ntok  revoked  2026-01-05T08:00:00Z  alice\n"
+        "ID  STATE    CREATED               EXPIRES               USES  BY     NOTE\n"
+        "a   revoked  2026-01-05T08:00:00Z  never                 0     alice\n"
+        "b   expired  2026-01-05T08:00:00Z  2026-01-05T08:01:00Z  3     alice\n"
+        "c   used up  2026-01-05T08:00:00Z  never                 2/2   alice\n"
+        "d   valid    2026-01-05T08:00:00Z  never                 0/2   alice  rack 4\n"
     )
 
 

@@ -18,9 +18,11 @@ from cicd.cli import _COMMANDS, cli
 from cicd.messages.base import Wire
 from cicd.messages.client import (
     CreateToken,
+    Done,
     Failure,
     FollowRun,
     ListRuns,
+    RemoveMinion,
     Reply,
     Request,
     RunAnswer,
@@ -286,4 +288,22 @@ def test_a_token_goes_to_stdout_alone(peer):
     result = peer.cicd("tokens", "create", "--note", "rack 4")
     assert result.stdout == "cicd1.a.tok.secret\n"
     assert "secret" not in result.stderr
-    assert peer.requests()[0].call == CreateToken(note="rack 4")
+    assert peer.requests()[0].call == CreateToken(note="rack 4", lasts_s=7 * 86_400.0)
+    peer.cicd("tokens", "create", "--expires", "90m", "--uses", "3")
+    assert peer.requests()[1].call == CreateToken(lasts_s=5400.0, uses=3)
+    peer.cicd("tokens", "create", "--expires", "never")
+    assert peer.requests()[2].call == CreateToken()
+
+
+def test_a_token_that_ends_when_it_begins_is_refused_in_one_line(peer):
+    for expires in ("0d", "-1d", "soon", "7", "7w"):
+        result = peer.cicd("tokens", "create", f"--expires={expires}")
+        assert result.exit_code == 2
+        assert f"'--expires': {expires!r} is none of 30m, 24h, 7d, never" in result.stderr
+    assert not peer.requests()
+
+
+def test_removing_a_minion_says_so(peer):
+    peer.handler = reply(Done())
+    assert peer.cicd("minions", "remove", "old").stdout == "old is removed\n"
+    assert peer.requests()[0].call == RemoveMinion(name="old")

@@ -83,7 +83,18 @@ def test_every_key_that_has_a_default_stands_uncommented(name):
     load = {"master": load_master, "minion": load_minion}[name]
     config = load(None, {}, TOKEN if name == "minion" else {})
     said = tomllib.loads((FOLDER / f"{name}.toml").read_text())
-    absent = {"data_dir", "operator", "name", "slots", "token", "token_file", "address", "credentials", "checks"}
+    absent = {
+        "data_dir",
+        "operator",
+        "name",
+        "slots",
+        "token",
+        "token_file",
+        "address",
+        "credentials",
+        "checks",
+        "enrol",
+    }
     for section in config.__struct_fields__:
         for key in getattr(config, section).__struct_fields__:
             assert key in said[section] or key in absent, f"{section}.{key}"

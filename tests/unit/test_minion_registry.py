@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgpack
 import pykka
 import pytest
@@ -17,6 +19,7 @@ from cicd.messages.minion import FROM_MINION, Beat, Hello, JobFinished
 from cicd.messages.run import Result, Status
 from cicd.testing.waiting import wait_until
 from cicd.transport.base import Delivery, PeerEvent, PeerId, PeerState
+from cicd.transport.policy import minion_user
 
 ONE, TWO = PeerId(b"one"), PeerId(b"two")
 BEAT = Beat(session=1, seq=1, sent_boot_s=1.0)
@@ -30,7 +33,10 @@ class Registry:
         self.names: dict[bytes, str] = {}
         self.routes = Routes(self.names.__setitem__)
         self.deaths = Deaths()
-        self.ref = MinionRegistry.start(self.inbox, self.events, self.listener, self.routes, self.deaths)
+        self.dropped: Counter[str] = Counter()
+        self.ref = MinionRegistry.start(
+            self.inbox, self.events, self.listener, self.routes, self.deaths, dropped=self.dropped
+        )
         self.codec = Codec(FROM_MINION)
 
     def say(self, peer: PeerId, message) -> None:
@@ -103,3 +109,24 @@ def test_unknown_kinds_are_answered_to_a_known_peer_and_dropped_from_anyone_else
     registry.say(ONE, b"\xc1 nonsense")
     assert len(registry.listener.of(ErrorReply)) == 2
     assert registry.told() == []
+
+
+def test_a_minions_own_key_says_hello_for_no_other(registry):
+    """A spoofed Hello goes no further, whatever it claims; it is counted."""
+    for claimed, heard in (("a", 1), ("b", 0)):
+        hello = Hello(minion=MinionId(claimed), name=claimed, hostname="h", version="1", platform="p", slots=1)
+        registry.inbox.put([Delivery(ONE, minion_user("a"), registry.codec.encode(hello), 5.0)])
+        registry.settle()
+        events = registry.told()
+        assert len(events) == heard
+        assert all(event.enrolled for event in events)
+    assert registry.dropped["spoofed"] == 1
+
+
+def test_a_connection_whose_key_is_not_its_minions_says_nothing(registry):
+    """Also where a route was bound to it."""
+    registry.routes.bind(MinionId("b"), ONE, "b")
+    registry.inbox.put([Delivery(ONE, minion_user("a"), registry.codec.encode(BEAT), 5.0)])
+    registry.settle()
+    assert registry.told() == []
+    assert registry.dropped["spoofed"] == 1

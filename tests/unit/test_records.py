@@ -7,7 +7,7 @@ import pytest
 
 from cicd.codec import CorruptRecordError
 from cicd.messages.base import Digest, JobId, MinionId, PipelineId, RunId, job_id
-from cicd.messages.cluster import MinionRecord, TokenRecord
+from cicd.messages.cluster import MinionRecord, RemovedKey, TokenRecord
 from cicd.messages.pipeline import BuildState, LastRun, PipelineRecord, PipelineSpec, PluginRecord, Source
 from cicd.messages.run import (
     AttemptRecord,
@@ -328,6 +328,12 @@ def test_tokens_are_found_and_listed(store: MemoryStorage, read: Records) -> Non
     assert read.tokens() == tokens
     assert read.token("t1") == tokens[1]
     assert read.token("t9") is None
+
+
+def test_keys_of_removed_minions_are_listed(store: MemoryStorage, read: Records) -> None:
+    removed = [RemovedKey(key=key * 40, minion=MinionId("m"), name="n") for key in "/%"]
+    save(store, map(records.save_removed_key, removed))
+    assert sorted(read.removed_keys(), key=lambda each: each.key, reverse=True) == removed
 
 
 # ---- odd and damaged -----------------------------------------------------------------------------------

@@ -72,9 +72,19 @@ class ClientDesk(Actor):
             logs from the
             Archive, ended builds from the PipelineCompiler.
         calls: answers calls.
+        dropped: counts what was dropped, by reason.
     """
 
-    def __init__(self, inbox: Inbox[News], listener: Listener, calls: Calls, clock: Clock, die: Die) -> None:
+    def __init__(
+        self,
+        inbox: Inbox[News],
+        listener: Listener,
+        calls: Calls,
+        clock: Clock,
+        die: Die,
+        *,
+        dropped: Counter[str] | None = None,
+    ) -> None:
         super().__init__(die)
         self._inbox = inbox
         self._listener = listener
@@ -85,7 +95,7 @@ class ClientDesk(Actor):
         self._pending: dict[Asker, tuple[PeerId, int, Callable[[Any], Answer]]] = {}
         self._askers = 0
         self._ticker: Ticker | None = None
-        self.dropped: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter() if dropped is None else dropped
 
     def on_start(self) -> None:
         """Open the desk."""

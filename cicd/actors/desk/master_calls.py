@@ -27,4 +27,5 @@ class MasterCalls:
             started_s=self._tools.about.started_s,
             data_dir=str(self._tools.about.data_dir),
             endpoints=self._tools.about.endpoints,
+            dropped={reason: number for reason, number in self._tools.dropped().items() if number},
         )

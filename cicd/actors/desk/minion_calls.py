@@ -5,7 +5,7 @@ from __future__ import annotations
 from cicd.actors.desk.finding import page_limit
 from cicd.actors.desk.paging import fitting
 from cicd.actors.desk.tools import Answered, Tools
-from cicd.core.events import Asker, MinionDrained, MinionResumed, MinionSuspended
+from cicd.core.events import Asker, MinionDrained, MinionRemoved, MinionResumed, MinionSuspended
 from cicd.errors import UserError
 from cicd.messages import client as c
 from cicd.messages.cluster import MinionRecord
@@ -44,6 +44,11 @@ class MinionCalls:
         minion = self._minion(call.name).minion
         self._tools.events.put([MinionResumed(minion=minion.id, by=user, asker=asker)])
         return self._render_minion
+
+    def RemoveMinion(self, call: c.RemoveMinion, user: str, asker: Asker) -> Answered:
+        minion = self._minion(call.name).minion
+        self._tools.events.put([MinionRemoved(minion=minion.id, by=user, asker=asker)])
+        return lambda _record: c.Done()
 
     def _minion(self, name: str) -> c.MinionView:
         if not name:

@@ -22,7 +22,6 @@ from cicd.core.events import (
 from cicd.ids import IdSource
 from cicd.messages import client as c
 from cicd.storage.base import Storage
-from cicd.transport.policy import KeyRing
 
 Render = Callable[[Any], c.Answer]
 Answered = c.Answer | Stream | Render
@@ -48,6 +47,7 @@ class Tools:
     Attributes:
         events: the Scheduler's inbox.
         new_token: makes a join token for this master.
+        dropped: returns what was dropped since the master started, by socket and reason.
     """
 
     storage: Storage
@@ -55,9 +55,9 @@ class Tools:
     scheduler: SchedulerClient
     events: Inbox[Event]
     compiler: pykka.ActorRef[PipelineCompiler]
-    keyring: KeyRing
     logs: LogFiles
     new_token: NewToken
+    dropped: Callable[[], dict[str, int]]
     clock: Clock
     ids: IdSource
     about: About

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from cicd.core.agent.inventory import Inventory
 from cicd.core.agent.steps import (
+    EXIT_ENROL,
     EXIT_OK,
     EXIT_REFUSED,
     BeatNow,
@@ -264,6 +265,9 @@ class Agent:
             self._tell_host(Fence())
 
     def _refused(self, message: Refused) -> None:
+        if message.code == "not_enrolled":
+            self._steps.append(Leave(EXIT_ENROL, message.text))
+            return
         if not message.retryable:
             self._steps.append(Leave(EXIT_REFUSED, f"the master refused this minion: {message.text}"))
             return

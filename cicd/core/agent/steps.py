@@ -14,6 +14,8 @@ from cicd.messages.minion import RunJob
 EXIT_OK = 0
 EXIT_REFUSED = 3
 """The master will not have this minion: starting again would not help."""
+EXIT_ENROL = 75
+"""The master does not know this minion's key: another agent has to enrol it."""
 
 
 class Link(StrEnum):

@@ -8,6 +8,7 @@ from cicd.messages.client.minions import (
     ListMinions,
     MinionAnswer,
     MinionPage,
+    RemoveMinion,
     ResumeMinion,
     ShowMinion,
     SuspendMinion,
@@ -61,6 +62,7 @@ Call = (
     | SuspendMinion
     | DrainMinion
     | ResumeMinion
+    | RemoveMinion
     | CreateToken
     | ListTokens
     | RevokeToken

@@ -16,4 +16,6 @@ class StatusAnswer(Wire, frozen=True):
     protocol: int = PROTOCOL_VERSION
     data_dir: str = ""
     endpoints: dict[str, str] = {}
-    """`control`, `bulk`, `client`, `tap` (when on): where it listens."""
+    """`control`, `bulk`, `client`, `enrol`, `tap` (when on): where it listens."""
+    dropped: dict[str, int] = {}
+    """What was dropped or denied since it started: `<socket>.<reason>` and how often."""

@@ -41,6 +41,12 @@ class DrainMinion(Wire, frozen=True):
     why: str = ""
 
 
+class RemoveMinion(Wire, frozen=True):
+    """-> Done. The minion is forgotten, its name is free, its key is let in no more. Refused while it holds jobs."""
+
+    name: str
+
+
 class MinionAnswer(Wire, frozen=True):
     """One minion."""
 

@@ -5,9 +5,16 @@ from cicd.messages.cluster import TokenRecord
 
 
 class CreateToken(Wire, frozen=True):
-    """-> TokenAnswer with the secret: the only time it is shown."""
+    """-> TokenAnswer with the secret: the only time it is shown.
+
+    Attributes:
+        lasts_s: for how long it lets minions in; 0: until it is revoked.
+        uses: how many minions it lets in; 0: any number.
+    """
 
     note: str = ""
+    lasts_s: float = 0.0
+    uses: int = 0
 
 
 class ListTokens(Wire, frozen=True):
@@ -15,7 +22,7 @@ class ListTokens(Wire, frozen=True):
 
 
 class RevokeToken(Wire, frozen=True):
-    """-> Done. No new connection with it is let in; those that are open are not cut."""
+    """-> Done. It lets no minion in any more; those that it let in have keys of their own and stay."""
 
     id: str
 

@@ -10,7 +10,7 @@ from cicd.core.lifecycle import TERMINAL_RUNS
 from cicd.core.plan import Plan
 from cicd.core.settings import CoreSettings
 from cicd.messages.base import Digest, JobId, MinionId, PipelineId, RunId, job_id
-from cicd.messages.cluster import MinionRecord
+from cicd.messages.cluster import MinionRecord, RemovedKey, TokenRecord
 from cicd.messages.pipeline import PluginRecord
 from cicd.messages.run import AttemptRecord, JobRecord, RunRecord
 
@@ -25,12 +25,16 @@ class ModelStore:
     attempts: dict[tuple[str, int], AttemptRecord] = field(default_factory=dict)
     minions: dict[MinionId, MinionRecord] = field(default_factory=dict)
     numbers: dict[PipelineId, int] = field(default_factory=dict)
+    tokens: dict[str, TokenRecord] = field(default_factory=dict)
+    removed_keys: dict[str, RemovedKey] = field(default_factory=dict)
 
     def commit(self, plan: Plan) -> None:
         """Store what a plan saves."""
         for minion in plan.forgotten_minions:
             self.minions.pop(minion, None)
         self.minions |= plan.minions
+        self.tokens |= plan.tokens
+        self.removed_keys |= plan.removed_keys
         self.runs |= plan.runs
         self.jobs |= plan.jobs
         self.attempts |= plan.attempts
@@ -40,7 +44,14 @@ class ModelStore:
         """Return a new core that has taken up what is stored."""
         cluster = Cluster(settings)
         active = [self._active(run) for _, run in sorted(self.runs.items()) if run.state not in TERMINAL_RUNS]
-        cluster.restore(now, minions_known=self.minions.values(), numbers=self.numbers, active=active)
+        cluster.restore(
+            now,
+            minions_known=self.minions.values(),
+            numbers=self.numbers,
+            active=active,
+            tokens=self.tokens.values(),
+            removed_keys=self.removed_keys.values(),
+        )
         return cluster
 
     def _active(self, run: RunRecord) -> tuple[RunRecord, PluginRecord, list[JobRecord], dict[JobId, AttemptRecord]]:

@@ -29,7 +29,7 @@ from cicd.core.plan import Answer, Bind, Plan, Reply, Send
 from cicd.core.settings import CoreSettings
 from cicd.errors import CicdError
 from cicd.messages.base import Digest, ErrorReply, MinionId, PipelineId, RunId, Wire
-from cicd.messages.cluster import MinionRecord
+from cicd.messages.cluster import MinionRecord, TokenRecord
 from cicd.messages.minion import Beat, Goodbye, Hello, JobFinished, JobStarted
 from cicd.messages.pipeline import JobSpec, PipelineSpec, PluginRecord
 from cicd.messages.run import FailureKind, JobRecord, JobState, RunRecord, Status, Trigger
@@ -73,7 +73,7 @@ class World:
     bound: dict[MinionId, int] = field(default_factory=dict)
     to_master: list[Letter] = field(default_factory=list)
     to_minions: list[Letter] = field(default_factory=list)
-    replies: dict[Asker, RunRecord | MinionRecord | CicdError] = field(default_factory=dict)
+    replies: dict[Asker, RunRecord | MinionRecord | TokenRecord | CicdError] = field(default_factory=dict)
     check_always: bool = True
     _count: int = 0
 
