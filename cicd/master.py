@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pykka
@@ -100,9 +101,7 @@ class Master:
         self.journal = InputJournal(data_dir / JOURNAL, cluster, now, limits) if kept.enabled else None
 
         self.keyring = KeyRing()
-        (data_dir / "keys").mkdir(mode=0o700, exist_ok=True)
-        server_keys = load_or_create_keys(data_dir / "keys" / "server.toml")
-        operator_keys = load_or_create_keys(data_dir / "keys" / "operator.toml")
+        server_keys, operator_keys = _keys(data_dir / "keys")
         self.keyring.add(CLIENT_DOMAIN, operator_keys.public, config.master.operator)
 
         tap = config.tap.address if config.tap.enabled else ""
@@ -237,6 +236,12 @@ class Master:
         self.transport.close()
         self._build_host.close()
         self.storage.close()
+
+
+def _keys(folder: Path) -> tuple[KeyPair, KeyPair]:
+    """Return the server's and the operator's pair; the first start makes them."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return load_or_create_keys(folder / "server.toml"), load_or_create_keys(folder / "operator.toml")
 
 
 def _open(listener: Listener, inbox: Inbox[Any]) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import cicd.messages
 from cicd.codec import FRAME_LIMIT_BYTES, Codec, CorruptRecordError, UnknownKindError, dump, load, peek, to_plain
 from cicd.errors import ProtocolError
-from cicd.messages import bulk, client, jobhost, minion
+from cicd.messages import bulk, client, enrol, jobhost, minion
 from cicd.messages.base import ErrorReply, JobId, Message, MinionId, Wire
 from cicd.messages.bulk import LogChunk
 from cicd.messages.client import Reply, Request, ShowRun, StartRun, TokenAnswer
@@ -40,6 +40,8 @@ def all_messages() -> list[type[Message]]:
 MESSAGES = all_messages()
 WIRES = [kind for kind in MESSAGES if issubclass(kind, Wire)]
 CONVERSATIONS = {
+    "enrol.FROM_JOINER": enrol.FROM_JOINER,
+    "enrol.TO_JOINER": enrol.TO_JOINER,
     "minion.FROM_MINION": minion.FROM_MINION,
     "minion.TO_MINION": minion.TO_MINION,
     "bulk.TO_MASTER": bulk.TO_MASTER,

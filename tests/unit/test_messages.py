@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 import cicd.messages
 from cicd import codec
 from cicd.codec import Codec
-from cicd.messages import build, bulk, client, jobhost, minion, tap
+from cicd.messages import build, bulk, client, enrol, jobhost, minion, tap
 from cicd.messages.base import ErrorReply, JobId, Message, RunId, Wire, job_id, split_job_id
 
 CONVERSATIONS: dict[str, tuple[type[Wire], ...]] = {
+    "joiner to master": enrol.FROM_JOINER,
+    "master to joiner": enrol.TO_JOINER,
     "minion to master": minion.FROM_MINION,
     "master to minion": minion.TO_MINION,
     "bulk to master": bulk.TO_MASTER,
