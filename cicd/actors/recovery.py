@@ -9,7 +9,7 @@ from cicd.core.cluster import Cluster
 from cicd.core.events import Now
 from cicd.core.settings import CoreSettings
 from cicd.messages.base import JobId, PipelineId
-from cicd.messages.pipeline import PluginRecord
+from cicd.messages.pipeline import LastRun, PluginRecord
 from cicd.messages.run import AttemptRecord, JobRecord, RunRecord
 from cicd.storage.base import Storage
 from cicd.storage.records import Records
@@ -31,7 +31,7 @@ def restore(storage: Storage, settings: CoreSettings, now: Now) -> Cluster:
         cluster.restore(
             now,
             minions_known=records.minions(),
-            numbers=_numbers(records),
+            last_runs=_last_runs(records),
             active=[_active(records, run) for run in records.active_runs()],
             tokens=records.tokens(),
             removed_keys=records.removed_keys(),
@@ -52,14 +52,14 @@ def _active(records: Records, run: RunRecord) -> ActiveRun:
     return run, plugin, jobs, attempts
 
 
-def _numbers(records: Records) -> dict[PipelineId, int]:
-    numbers: dict[PipelineId, int] = {}
+def _last_runs(records: Records) -> dict[PipelineId, LastRun]:
+    found: dict[PipelineId, LastRun] = {}
     for page in _pages(records):
         for pipeline in page:
             last = records.last_run(pipeline)
             if last is not None:
-                numbers[pipeline] = last.number
-    return numbers
+                found[pipeline] = last
+    return found
 
 
 def _pages(records: Records) -> Iterator[list[PipelineId]]:

@@ -8,7 +8,7 @@ and only signs of life are answered (`core.standstill`, docs/adr/0005).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ from cicd.errors import NotFoundError, ProtocolError
 from cicd.messages.base import JobId, MinionId, RunId, Wire
 from cicd.messages.client import MinionView
 from cicd.messages.minion import TO_MINION, JobFinished, RunJob
-from cicd.messages.run import FailureKind, Result, Status
+from cicd.messages.run import FailureKind, Result, RunRecord, Status
 from cicd.storage import records
 from cicd.storage.base import StoreFullError, Write
 from cicd.transport.base import Listener, PeerId
@@ -61,9 +61,17 @@ class _Waiting:
 
 @dataclass(frozen=True, slots=True)
 class AskWaits:
-    """-> dict of job id to why it waits."""
+    """-> dict of job id to why it waits. `only`: of these jobs; None: of all."""
 
     run: RunId
+    only: tuple[JobId, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskRunWaits:
+    """-> dict of run id to why it has not been let in."""
+
+    runs: tuple[RunId, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +138,9 @@ class Scheduler(Actor):
             self._turn()
             return None
         if isinstance(message, AskWaits):
-            return self._cluster.waits(message.run, self._now())
+            return self._cluster.waits(message.run, self._now(), message.only)
+        if isinstance(message, AskRunWaits):
+            return self._cluster.run_waits(message.runs)
         if isinstance(message, AskMinions):
             return self._minions(message.name)
         raise TypeError(f"Scheduler: {type(message).__name__}")
@@ -289,9 +299,16 @@ class SchedulerClient:
     def __init__(self, actor: pykka.ActorRef[Scheduler]) -> None:
         self._actor = actor
 
-    def waits(self, run: RunId) -> dict[JobId, str]:
-        """Return why the jobs of a run wait."""
-        texts: dict[JobId, str] = ask(self._actor, AskWaits(run), timeout_s=10)
+    def waits(self, run: RunId, only: Sequence[JobId] | None = None) -> dict[JobId, str]:
+        """Return why the jobs of a run wait; `only`: these jobs."""
+        asked = AskWaits(run, None if only is None else tuple(only))
+        texts: dict[JobId, str] = ask(self._actor, asked, timeout_s=10)
+        return texts
+
+    def run_waits(self, runs: Iterable[RunRecord]) -> dict[RunId, str]:
+        """Return why runs have not been let in. Asks nobody when all have."""
+        waiting = tuple(run.id for run in runs if run.waiting)
+        texts: dict[RunId, str] = ask(self._actor, AskRunWaits(waiting), timeout_s=10) if waiting else {}
         return texts
 
     def minions(self, name: str = "") -> list[MinionView]:

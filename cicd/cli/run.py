@@ -25,23 +25,45 @@ EXIT_FAILED = 1
     metavar="KEY=VALUE",
     help="A parameter of the run; can be given often.",
 )
+@click.option(
+    "--priority",
+    type=click.IntRange(-100, 100),
+    default=0,
+    show_default=True,
+    help="Among what waits, the higher goes first.",
+)
+@click.option("--supersede", is_flag=True, help="Cancel the older runs of the same pipeline and branch.")
+@click.option("--force", is_flag=True, help="Start in spite of runs that this pipeline depends on: active or failed.")
 @click.option("-f", "--follow", is_flag=True, help="Print logs and changes until it has ended; exit 1 if it failed.")
 @common
 @pass_settings
-def run(settings: Settings, pipeline: str, params: tuple[str, ...], follow: bool) -> int:  # noqa: FBT001  click
+def run(
+    settings: Settings,
+    *,
+    pipeline: str,
+    params: tuple[str, ...],
+    priority: int,
+    supersede: bool,
+    force: bool,
+    follow: bool,
+) -> int:
     """Start a run of PIPELINE and print its id and name."""
     from cicd.cli.run_summary import run_name
     from cicd.messages.client import RunAnswer, StartRun
+    from cicd.messages.run import RunState
 
     values = parse_params(params)
     with settings.client() as client:
-        started = client.ask(StartRun(pipeline=pipeline, params=values), RunAnswer).run
+        call = StartRun(pipeline=pipeline, params=values, priority=priority, supersede=supersede, force=force)
+        started = client.ask(call, RunAnswer).run
         if not follow:
             if settings.as_json:
                 settings.out.json(started)
             else:
                 settings.out.line(f"{started.id} {run_name(started)}")
-            return 0
+                if started.message:
+                    settings.out.note(started.message)
+            return EXIT_FAILED if started.state is RunState.FAILED else 0
         if not settings.as_json:
             settings.out.line(f"{started.id} {run_name(started)}")
         return follow_run(settings, client, started)

@@ -102,7 +102,7 @@ def withdraw(book: Book, job: JobEntry, why: str) -> None:
     """The assignment is proven to have started nothing: queue the job again; no attempt counts as lost."""
     _end_attempt(book, job, why, verdict.NOT_BEGUN)
     if job.cancel_by:
-        move(book, job, JobEvent.CANCEL, message=f"cancelled by {job.cancel_by}")
+        move(book, job, JobEvent.CANCEL, message=job.cancel_reason)
     else:
         move(book, job, JobEvent.WITHDRAW, message=why)
 
@@ -122,7 +122,7 @@ def lose(book: Book, job: JobEntry, why: str, evidence: Evidence, *, counts: boo
     job.record = replace(job.record, lost=lost)
     move(book, job, JobEvent.LOSE)
     if job.cancel_by:
-        move(book, job, JobEvent.CANCEL, message=f"cancelled by {job.cancel_by}; {why}")
+        move(book, job, JobEvent.CANCEL, message=f"{job.cancel_reason}; {why}")
     elif not job.spec.idempotent:
         move(book, job, JobEvent.DOUBT, message=f"{why}; it is not idempotent, so it is not tried again")
     elif lost >= MAX_LOST_ATTEMPTS:

@@ -8,18 +8,21 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import cast
 
+from msgspec.structs import replace
+
 from cicd.core import graph, needs
 from cicd.core.events import Now
 from cicd.core.lifecycle import TERMINAL
 from cicd.core.plan import Plan
 from cicd.core.ready import ReadyQueue, Requirements
 from cicd.core.ring import Ring
+from cicd.core.run_queue import RunQueue
 from cicd.core.settings import CoreSettings
 from cicd.core.timers import Timers
 from cicd.messages.base import JobId, MinionId, PipelineId, RunId
 from cicd.messages.cluster import Connection, HealthReason, Load, MinionRecord, RemovedKey, TokenRecord
-from cicd.messages.pipeline import JobSpec, PipelineSpec
-from cicd.messages.run import AttemptRecord, JobRecord, JobState, RunRecord
+from cicd.messages.pipeline import JobSpec, LastRun, PipelineSpec
+from cicd.messages.run import AttemptRecord, JobRecord, JobState, RunRecord, RunState
 
 
 @dataclass(slots=True)
@@ -61,6 +64,12 @@ class JobEntry:
     def cancel_by(self) -> str:
         """Who asked to cancel it or its run; empty: nobody."""
         return self.run.record.cancel_by or self.record.cancel_by
+
+    @property
+    def cancel_reason(self) -> str:
+        """Why a job that is cancelled is, in words."""
+        newer = self.run.record.superseded_by
+        return f"superseded by {newer}" if newer else f"cancelled by {self.cancel_by}"
 
 
 @dataclass(slots=True)
@@ -147,7 +156,10 @@ class Book:
         self.removed_keys: dict[str, RemovedKey] = {}
         self.next_place = 0
         self.requests: dict[str, RunId] = {}
-        self.numbers: dict[PipelineId, int] = {}
+        self.last_runs: dict[PipelineId, LastRun] = {}
+        self.run_queue = RunQueue()
+        self.groups: dict[str, JobId] = {}
+        """The jobs that hold concurrency groups."""
         self.ready = ReadyQueue()
         self.ring = Ring()
         self.timers = Timers()
@@ -165,6 +177,25 @@ class Book:
         if record.key:
             self.minion_by_key[record.key] = record.id
         self.next_place = max(self.next_place, record.ring + 1)
+
+    def make_ready(self, job: JobEntry) -> None:
+        """Put a job into the ready queue."""
+        self.ready.add(job.record.id, job.requirements, group=job.spec.group, priority=job.run.record.priority)
+
+    def number_of(self, pipeline: PipelineId) -> int:
+        """Return the number of a pipeline's newest run; 0: it has none."""
+        last = self.last_runs.get(pipeline)
+        return last.number if last is not None else 0
+
+    def save_last_run(self, pipeline: PipelineId, last: LastRun) -> None:
+        """Remember a pipeline's newest run, and how the newest of those that have ended did."""
+        self.last_runs[pipeline] = self.plan.last_runs[pipeline] = last
+
+    def note_end(self, run: RunRecord) -> None:
+        """Remember how a run ended, if it is the newest that has. A cancelled one says nothing."""
+        last = self.last_runs.get(run.pipeline)
+        if last is not None and run.number > last.ended_number and run.state is not RunState.CANCELLED:
+            self.save_last_run(run.pipeline, replace(last, ended_number=run.number, ended_state=run.state))
 
     def save_minion(self, entry: MinionEntry, record: MinionRecord) -> None:
         """Replace a minion's record and store it, if it has changed."""

@@ -1,4 +1,4 @@
-"""How runs and jobs are cancelled: by people, and by a run's time limit.
+"""How runs and jobs are cancelled: by people, by a newer run, and by a run's time limit.
 
 What has not started ends at once, what runs is asked to stop and killed after its grace, what is in doubt is given up.
 A word that stands can be followed by one with a shorter grace, and by no other.
@@ -55,6 +55,14 @@ def time_out(book: Book, run: RunEntry) -> None:
     _cancel(book, run, f"the run's time limit of {run.record.timeout_s:g} s", None)
 
 
+def supersede(book: Book, new: RunRecord) -> None:
+    """Cancel the older runs of a new one's pipeline and ref, as if who asked for it had asked for that."""
+    for run in [book.runs[older] for older in book.run_queue.open(new.pipeline).values()]:
+        if run.record.ref == new.ref and not run.record.cancel_by:
+            run.record = replace(run.record, superseded_by=f"{new.pipeline_name}#{new.number}")
+            _cancel(book, run, new.trigger.by, None)
+
+
 def set_limit(book: Book, run: RunEntry) -> None:
     """Set the timer of a run that has started and has a limit; after a restart, too."""
     record, now = run.record, book.now.boot_s
@@ -75,7 +83,7 @@ def _end(book: Book, job: JobEntry) -> None:
     if job.record.state in HELD:
         orders.send_cancel(book, job)
     else:
-        jobs.move(book, job, JobEvent.CANCEL, message=f"cancelled by {job.cancel_by}")
+        jobs.move(book, job, JobEvent.CANCEL, message=job.cancel_reason)
 
 
 def _is_shorter(book: Book, asked_s: float | None, given_s: float | None) -> bool:

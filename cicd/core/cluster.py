@@ -10,7 +10,20 @@ never runs ahead of the store.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cicd.core import cancels, enrolment, invariants, liveness, minions, resolve, retries, runs, waits, wishes
+from cicd.core import (
+    admission,
+    cancels,
+    enrolment,
+    groups,
+    invariants,
+    liveness,
+    minions,
+    resolve,
+    retries,
+    runs,
+    waits,
+    wishes,
+)
 from cicd.core.book import Book, JobEntry, MinionEntry, RunEntry
 from cicd.core.dispatch import dispatch
 from cicd.core.events import (
@@ -40,7 +53,7 @@ from cicd.core.plan import Plan
 from cicd.core.settings import CoreSettings
 from cicd.messages.base import JobId, MinionId, PipelineId, RunId
 from cicd.messages.cluster import Connection, MinionRecord, RemovedKey, TokenRecord
-from cicd.messages.pipeline import PluginRecord
+from cicd.messages.pipeline import LastRun, PluginRecord
 from cicd.messages.run import AttemptRecord, JobRecord, JobState, RunRecord
 
 _Handler = Callable[[Book, Any], None]  # type: ignore[explicit-any]  # one table for handlers of different events
@@ -94,7 +107,7 @@ class Cluster:
         now: Now,
         *,
         minions_known: Iterable[MinionRecord],
-        numbers: dict[PipelineId, int],
+        last_runs: dict[PipelineId, LastRun],
         active: Iterable[tuple[RunRecord, PluginRecord, Sequence[JobRecord], dict[JobId, AttemptRecord]]],
         tokens: Iterable[TokenRecord] = (),
         removed_keys: Iterable[RemovedKey] = (),
@@ -106,7 +119,7 @@ class Cluster:
         Args:
             now: the time.
             minions_known: all stored minions.
-            numbers: the highest run number of each pipeline.
+            last_runs: what is kept of each pipeline's newest run.
             active: each run that has not ended, its plugin, all its jobs by index, and the current attempt of those
                 that have one.
             tokens: all join tokens.
@@ -116,15 +129,19 @@ class Cluster:
         book.now = now
         book.tokens = {token.id: token for token in tokens}
         book.removed_keys = {removed.key: removed for removed in removed_keys}
-        book.numbers = dict(numbers)
+        book.last_runs = dict(last_runs)
         for record in minions_known:
             connection = Connection.LOST if record.fenced else Connection.JOINING
             book.add_minion(MinionEntry(record=record, connection=connection, seen_boot_s=now.boot_s))
         for run, plugin, jobs, attempts in active:
             self._restore_run(run, plugin, jobs, attempts)
+        for known in sorted(book.runs.values(), key=lambda run: (run.record.pipeline, run.record.number)):
+            book.run_queue.enter(known.record.pipeline, known.record.number, known.record.id)
+        for known in book.runs.values():  # now that it can be told what each waits for
+            admission.take_place(book, known)
         queued = [job for job in book.jobs.values() if job.record.state is JobState.QUEUED]
         for entry in sorted(queued, key=lambda job: (job.record.queued_s, job.record.run, job.record.index)):
-            book.ready.add(entry.record.id, entry.requirements)
+            book.make_ready(entry)
         liveness.grace(book)
         self._last_boot_s = now.boot_s
 
@@ -147,6 +164,7 @@ class Cluster:
             if record.state in HELD and record.minion is not None:
                 book.minions[record.minion].running[record.id] = None
             retries.restore(book, job)
+            groups.restored(book, job)
         entry.build_graph()
         book.runs[run.id] = entry
         cancels.set_limit(book, entry)
@@ -173,17 +191,30 @@ class Cluster:
         self._last_boot_s = now.boot_s
         for event in events:
             _HANDLERS[type(event)](book, event)
+        admission.admit(book)
         dispatch(book)
         return plan
 
-    def waits(self, run: RunId, now: Now) -> dict[JobId, str]:
-        """Return why each job of a run waits; jobs that do not wait, and ended runs, are left out."""
+    def waits(self, run: RunId, now: Now, only: Iterable[JobId] | None = None) -> dict[JobId, str]:
+        """Return why each job of a run waits; jobs that do not wait, and ended runs, are left out.
+
+        Args:
+            run: its id.
+            now: the time.
+            only: look at these jobs; None: at all.
+        """
         entry = self.book.runs.get(run)
         if entry is None:
             return {}
         teller = waits.Teller(self.book, now)
-        texts = ((job.record.id, teller.why(job)) for job in entry.jobs)
+        found = entry.jobs if only is None else [self.book.jobs[job] for job in only if job in self.book.jobs]
+        texts = ((job.record.id, teller.why(job)) for job in found)
         return {job_id: text for job_id, text in texts if text}
+
+    def run_waits(self, runs: Iterable[RunId]) -> dict[RunId, str]:
+        """Return why runs have not been let in; those that have, and ended ones, are left out."""
+        found = [self.book.runs[run] for run in runs if run in self.book.runs]
+        return {run.record.id: admission.why(self.book, run) for run in found if run.record.waiting}
 
     def minion(self, name: str) -> MinionEntry | None:
         """Return a minion by its name or id."""

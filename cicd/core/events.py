@@ -32,9 +32,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=T
 
 
 class RunSubmitted(Event, frozen=True):
-    """A person or a trigger wants a run. `run.number` is 0: the core gives it.
+    """A person or a trigger wants a run. `run.number` is 0, and so is `up_to` of its dependencies: the core gives them.
 
     Attributes:
+        supersede: cancel the older runs of its pipeline and ref, whether or not the pipeline says so.
         request: the asker's own id of this request; asking again with it gives the same run. Empty: none.
         requires: what a minion must offer to run the plugin (artifact tags); any one of them is enough; empty: nothing.
         carried: jobs of the run that this one repeats that succeeded and are not run again.
@@ -43,6 +44,7 @@ class RunSubmitted(Event, frozen=True):
     run: RunRecord
     spec: PipelineSpec
     requires: tuple[str, ...] = ()
+    supersede: bool = False
     request: str = ""
     plugin_size_bytes: int = 0
     source_size_bytes: int = 0

@@ -5,7 +5,7 @@ Checked after every step in tests; it costs as much as there is state.
 
 from collections import Counter
 
-from cicd.core import needs
+from cicd.core import needs, queue_invariants
 from cicd.core.book import Book, JobEntry, MinionEntry, RunEntry
 from cicd.core.lifecycle import HELD, MAX_LOST_ATTEMPTS, TERMINAL
 from cicd.core.ready import meets
@@ -37,6 +37,7 @@ def check(book: Book) -> None:
     _require(keys == book.minion_by_key, "keys are not their minions' own")
     _require(not keys.keys() & book.removed_keys.keys(), "a key that was removed speaks for a minion")
     _check_work(book)
+    queue_invariants.check(book)
 
 
 def _require(holds: object, otherwise: str) -> None:
@@ -69,7 +70,7 @@ def _check_job(book: Book, job: JobEntry) -> None:
     _require(job.missing == job.run.missing_needs(job), f"{name}: needs are off")
     if record.state is JobState.WAITING:
         before = [job.run.by_name[need].record for need in job.spec.needs]
-        _require(job.missing, f"{name} waits for nothing")
+        _require(job.missing or job.run.record.waiting, f"{name} waits for nothing")
         in_vain = any(need.state in TERMINAL and not needs.is_met(job.spec, need) for need in before)
         _require(not in_vain, f"{name} waits in vain")
     if record.state in HELD or record.state is JobState.QUEUED:

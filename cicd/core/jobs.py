@@ -8,7 +8,7 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from cicd.core import needs
+from cicd.core import groups, needs
 from cicd.core.book import Book, JobEntry, RunEntry
 from cicd.core.lifecycle import HELD, TERMINAL, JobEvent, next_state, run_outcome
 from cicd.messages.run import JobState, RunState
@@ -38,7 +38,12 @@ def move(book: Book, job: JobEntry, event: JobEvent, *, message: str | None = No
 
 
 def make_ready(book: Book, job: JobEntry) -> None:
-    """Queue a job whose needs are met; or fail it if what they returned is too large to be handed on."""
+    """Queue a job whose needs are met; or fail it if what they returned is too large to be handed on.
+
+    A job of a run that has not been let in goes on waiting.
+    """
+    if job.run.record.waiting:
+        return
     _step(book, job, JobEvent.NEEDS_MET, None)
     size = sum(_size(need, job.run.by_name[need].record.outputs) for need in dict.fromkeys(job.spec.needs))
     if size > NEEDS_LIMIT_BYTES:
@@ -63,6 +68,7 @@ def _step(book: Book, job: JobEntry, event: JobEvent, message: str | None) -> No
     if not tally[old]:
         del tally[old]
     _leave(book, job, old, new)
+    groups.moved(book, job, old, new)
     changes: dict[str, object] = {"state": new}
     if message is not None:
         changes["message"] = message
@@ -77,7 +83,7 @@ def _step(book: Book, job: JobEntry, event: JobEvent, message: str | None) -> No
     job.record = replace(job.record, **changes)
     book.plan.jobs[job.record.id] = job.record
     if new is JobState.QUEUED:
-        book.ready.add(job.record.id, job.requirements)
+        book.make_ready(job)
 
 
 def _leave(book: Book, job: JobEntry, old: JobState, new: JobState) -> None:
@@ -116,11 +122,19 @@ def _ended(book: Book, job: JobEntry) -> None:
 
 def _give_up_waiting(book: Book, job: JobEntry, because: JobEntry) -> None:
     if job.run.record.cancel_by:
-        _step(book, job, JobEvent.CANCEL, f"cancelled by {job.run.record.cancel_by}")
+        _step(book, job, JobEvent.CANCEL, job.cancel_reason)
     else:
         was = "succeeded" if because.record.state is JobState.SUCCEEDED else f"was {because.record.state}"
         text = f"it needs {needs.named(job.spec, because.record.name)}, which {was}"
         _step(book, job, JobEvent.NEEDS_FAILED, text)
+
+
+def end_unstarted(book: Book, run: RunEntry, why: str) -> None:
+    """End a run that was not let in as failed: none of its jobs is run, whatever they need."""
+    for job in run.jobs:
+        if job.record.state not in TERMINAL:
+            _step(book, job, JobEvent.NEEDS_FAILED, why)
+    _close(book, run, RunState.FAILED, why)
 
 
 def _end_run(book: Book, run: RunEntry) -> None:
@@ -129,10 +143,16 @@ def _end_run(book: Book, run: RunEntry) -> None:
     message = run.record.message
     if state is RunState.CANCELLED and run.record.timed_out:
         state, message = RunState.FAILED, f"took longer than its time limit of {run.record.timeout_s:g} s"
-    run.record = replace(run.record, state=state, finished_s=book.now.wall_s, message=message)
-    book.plan.runs[run.record.id] = run.record
-    book.timers.drop(run.record.id)
-    del book.runs[run.record.id]
+    _close(book, run, state, message)
+
+
+def _close(book: Book, run: RunEntry, state: RunState, message: str) -> None:
+    record = run.record = replace(run.record, state=state, finished_s=book.now.wall_s, message=message, waiting=False)
+    book.plan.runs[record.id] = record
+    book.note_end(record)
+    book.run_queue.leave(record.pipeline, record.number)
+    book.timers.drop(record.id)
+    del book.runs[record.id]
     for job in run.jobs:
         del book.jobs[job.record.id]
     if run.request:

@@ -54,7 +54,7 @@ def send_cancel(book: Book, job: JobEntry) -> None:
         job=attempt.job,
         attempt=attempt.attempt,
         grace_s=cancel_grace_s(book, job),
-        reason=f"cancelled by {job.cancel_by}",
+        reason=job.cancel_reason,
     )
     book.plan.effects.append(Send(attempt.minion, message))
     job.cancel_due_boot_s = book.now.boot_s + book.settings.resend_s

@@ -113,7 +113,7 @@ def due(book: Book, job: JobEntry) -> None:
         job.record = replace(job.record, avoid=None)
         book.plan.jobs[job.record.id] = job.record
         book.ready.remove(job.record.id)
-        book.ready.add(job.record.id, job.requirements)
+        book.make_ready(job)
 
 
 def restore(book: Book, job: JobEntry) -> None:

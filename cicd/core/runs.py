@@ -1,8 +1,11 @@
-"""Runs: how they begin. They end with their last job (`jobs`); `cancels` ends them early."""
+"""Runs: how they begin. When they are let in says `admission`.
+
+They end with their last job (`jobs`); `cancels` ends them early.
+"""
 
 from msgspec.structs import replace
 
-from cicd.core import graph, jobs
+from cicd.core import admission, cancels, graph, jobs
 from cicd.core.book import Book, JobEntry, RunEntry
 from cicd.core.events import Asker, RunSubmitted
 from cicd.core.lifecycle import JobEvent
@@ -10,11 +13,11 @@ from cicd.core.plan import Reply
 from cicd.errors import CicdError, UserError
 from cicd.messages.base import job_id
 from cicd.messages.pipeline import LastRun
-from cicd.messages.run import JobRecord, JobState, RunRecord
+from cicd.messages.run import JobRecord, RunRecord
 
 
 def submit(book: Book, event: RunSubmitted) -> None:
-    """Begin a run: number it, store it with all its jobs, queue those that need nothing."""
+    """Begin a run: number it, store it with all its jobs, let it in unless something holds it back."""
     known = book.requests.get(event.request) if event.request else None
     if known is not None:
         _reply(book, event.asker, book.runs[known].record)
@@ -24,26 +27,23 @@ def submit(book: Book, event: RunSubmitted) -> None:
     except UserError as error:
         _reply(book, event.asker, error)
         return
-    number = book.numbers.get(event.run.pipeline, 0) + 1
-    book.numbers[event.run.pipeline] = number
-    run = _entry_of(book, event, number)
+    run = _entry_of(book, event)
     record = run.record
+    if event.supersede or event.spec.cancel_superseded:
+        cancels.supersede(book, record)
     book.runs[record.id] = run
     book.plan.runs[record.id] = record
-    book.plan.last_runs[record.pipeline] = LastRun(
-        run=record.id, number=number, by=record.trigger.by, created_s=record.created_s
-    )
+    _note_newest(book, record)
     if event.request:
         book.requests[event.request] = record.id
         book.plan.requests[event.request] = record.id
     for entry in run.jobs:
         book.jobs[entry.record.id] = entry
         book.plan.jobs[entry.record.id] = entry.record
+    admission.enter(book, run)
     for before in event.carried:
         _carry(book, run.by_name[before.name], before)
-    for entry in run.jobs:
-        if not entry.missing and entry.record.state is JobState.WAITING:
-            jobs.make_ready(book, entry)
+    admission.admit(book)
     _reply(book, event.asker, run.record)
 
 
@@ -53,14 +53,16 @@ def _carry(book: Book, job: JobEntry, before: JobRecord) -> None:
     jobs.move(book, job, JobEvent.CARRY, message="succeeded in the run before; not run again")
 
 
-def _entry_of(book: Book, event: RunSubmitted, number: int) -> RunEntry:
+def _entry_of(book: Book, event: RunSubmitted) -> RunEntry:
     created_s = book.now.wall_s
     record = replace(
         event.run,
-        number=number,
+        number=book.number_of(event.run.pipeline) + 1,
         created_s=created_s,
         job_count=len(event.spec.jobs),
         timeout_s=event.spec.run_timeout_s or book.settings.run_timeout_s,
+        waiting=True,
+        depends_on=tuple(replace(each, up_to=book.number_of(each.pipeline)) for each in event.run.depends_on),
     )
     run = RunEntry(
         record=record,
@@ -82,6 +84,12 @@ def _entry_of(book: Book, event: RunSubmitted, number: int) -> RunEntry:
         run.jobs.append(JobEntry(record=job, spec=spec, run=run, missing=0))
     run.build_graph()
     return run
+
+
+def _note_newest(book: Book, run: RunRecord) -> None:
+    news = LastRun(run=run.id, number=run.number, by=run.trigger.by, created_s=run.created_s)
+    last = book.last_runs.get(run.pipeline, news)
+    book.save_last_run(run.pipeline, replace(news, ended_number=last.ended_number, ended_state=last.ended_state))
 
 
 def _reply(book: Book, asker: Asker | None, result: RunRecord | CicdError) -> None:

@@ -1,6 +1,6 @@
 """Why a job waits, in words for people."""
 
-from cicd.core import health, needs, retries
+from cicd.core import admission, groups, health, needs, retries
 from cicd.core.book import Book, JobEntry, MinionEntry
 from cicd.core.events import Now
 from cicd.core.lifecycle import HELD
@@ -30,12 +30,9 @@ class Teller:
         if state in HELD:
             return self._held(job)
         if state is JobState.WAITING:
-            return _needs(job)
+            return _needs(job) if job.missing else admission.why(self._book, job.run)
         if state is JobState.QUEUED:
-            requirements = job.requirements
-            if requirements not in self._told:  # thousands of jobs may wait for the same
-                self._told[requirements] = self._for_a_minion(requirements)
-            return self._told[requirements]
+            return groups.why(self._book, job) or self._for_a_minion(job.requirements)
         if state is JobState.BACKOFF:
             left_s = self._book.timers.left_s(job.record.id, self._now.boot_s)
             return f"waits {left_s:.0f} s for {retries.told(job, job.record.attempt + 1)}"
@@ -56,6 +53,11 @@ class Teller:
         return f"; {minion.record.name} is {minion.connection}, not heard of for {silence:.0f} s"
 
     def _for_a_minion(self, requirements: Requirements) -> str:
+        if requirements not in self._told:  # thousands of jobs may wait for the same
+            self._told[requirements] = self._of_minions(requirements)
+        return self._told[requirements]
+
+    def _of_minions(self, requirements: Requirements) -> str:
         labels, tags, avoid = requirements
         minions = self._book.minions.values()
         if not minions:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from cicd.messages.base import Digest, Message, PipelineId, RunId
-from cicd.messages.run import FailureKind
+from cicd.messages.run import FailureKind, RunState
 
 
 class ParamType(StrEnum):
@@ -65,6 +65,7 @@ class JobSpec(Message, frozen=True):
         checkout: whether the workspace starts as the commit's tree (else empty).
         retry: when it is tried again; never with `idempotent=False`.
         allow_failure: whether its failure counts as fine, for the run and for jobs that need its success.
+        group: at most one job of a group runs at a time, in all runs of all pipelines; empty: none.
     """
 
     name: str
@@ -78,6 +79,7 @@ class JobSpec(Message, frozen=True):
     needs_on: dict[str, NeedOn] = {}
     retry: Retry = Retry()
     allow_failure: bool = False
+    group: str = ""
 
 
 class PipelineSpec(Message, frozen=True):
@@ -85,6 +87,9 @@ class PipelineSpec(Message, frozen=True):
 
     Attributes:
         run_timeout_s: seconds that a run may take from the start of its first job; 0: the master's default.
+        max_parallel_runs: so many runs may be active at once; 0: any number.
+        depends_on: names of pipelines whose active runs a run of this one waits for.
+        cancel_superseded: whether a new run cancels the older ones of the same ref.
     """
 
     name: str
@@ -93,6 +98,9 @@ class PipelineSpec(Message, frozen=True):
     jobs: tuple[JobSpec, ...] = ()
     sdk: str = ""
     run_timeout_s: float = 0.0
+    max_parallel_runs: int = 0
+    depends_on: tuple[str, ...] = ()
+    cancel_superseded: bool = False
 
 
 class Source(Message, frozen=True):
@@ -172,9 +180,16 @@ class PipelineRecord(Message, frozen=True):
 
 
 class LastRun(Message, frozen=True):
-    """The newest run of a pipeline: kept beside it, so that starting a run never rewrites the pipeline."""
+    """The newest run of a pipeline: kept beside it, so that starting a run never rewrites the pipeline.
+
+    Attributes:
+        ended_number: the newest run that has succeeded or failed; 0: none has. Cancelled runs say nothing.
+        ended_state: how that one ended.
+    """
 
     run: RunId
     number: int
     by: str
     created_s: float
+    ended_number: int = 0
+    ended_state: RunState | None = None

@@ -9,6 +9,9 @@ from enum import StrEnum
 from cicd.messages.base import Digest, JobId, Message, MinionId, PipelineId, RunId
 from cicd.messages.evidence import Evidence
 
+MAX_PRIORITY = 100
+"""Priorities of runs are from minus this to this."""
+
 
 class RunState(StrEnum):
     """QUEUED until its first job was assigned. UNKNOWN jobs keep a run RUNNING."""
@@ -117,17 +120,35 @@ class Trigger(Message, frozen=True):
     kind: str = "manual"
 
 
+class Dependency(Message, frozen=True):
+    """A pipeline that a run depends on.
+
+    Attributes:
+        name: as the pipeline is called.
+        up_to: its runs up to this number are waited for: those that were there when the run was asked for.
+    """
+
+    pipeline: PipelineId
+    name: str
+    up_to: int = 0
+
+
 class RunRecord(Message, frozen=True):
     """A run, pinned to the plugin and the commit it was started with.
 
     Attributes:
         cancel_by: who or what asked to cancel it; empty: nobody.
         cancel_grace_s: seconds between asking its jobs to stop and killing them; None: the master's default.
-        message: for people: why it ended as it did, where its jobs do not tell.
+        message: for people: why it ended as it did, or was not started, where its jobs do not tell.
         timeout_s: seconds that it may take from the start of its first job; 0: any.
         timed_out: whether it took longer; then `cancel_by` names the timeout.
         started_boot_s: the master's boot clock when its first job started.
         retry_of: the run whose jobs it runs again.
+        superseded_by: the newer run, such as `web#42`, because of which it was cancelled; empty: none.
+        priority: among what waits, the higher goes first; -100 to 100.
+        waiting: it has not been let in: a limit or a run that it depends on holds it back. None of its jobs is ready.
+        depends_on: the pipelines that it waits for; none when it was forced.
+        forced: it starts whatever becomes of the pipelines that its pipeline depends on.
     """
 
     id: RunId
@@ -153,6 +174,11 @@ class RunRecord(Message, frozen=True):
     timed_out: bool = False
     started_boot_s: float = 0.0
     retry_of: RunId | None = None
+    superseded_by: str = ""
+    priority: int = 0
+    waiting: bool = False
+    depends_on: tuple[Dependency, ...] = ()
+    forced: bool = False
 
 
 class ResolvedAs(StrEnum):

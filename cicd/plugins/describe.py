@@ -8,7 +8,7 @@ must not run without.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cicd.core import graph
 from cicd.core.params import value_fault
@@ -19,6 +19,7 @@ from cicd.plugins.pb import pipeline_pb2 as pb
 
 MAX_JOBS = 10_000
 MAX_PARAMS = 200
+MAX_DEPENDENCIES = 100
 MAX_TEXT = 4000
 """Longest description or value, in characters."""
 MAX_TIMEOUT_S = 30 * 24 * 3600.0
@@ -64,6 +65,9 @@ def spec_from_description(description: pb.Description) -> PipelineSpec:
         jobs=tuple(_job(job) for job in description.jobs),
         sdk=description.sdk[:100],
         run_timeout_s=description.run_timeout_s,
+        max_parallel_runs=description.max_parallel_runs,
+        depends_on=tuple(dict.fromkeys(description.depends_on)),
+        cancel_superseded=description.cancel_superseded,
     )
     faults = list(_param_values(spec))
     if faults:
@@ -85,18 +89,23 @@ def _faults(description: pb.Description) -> Iterator[str]:
         return
     if not 0 <= description.run_timeout_s <= MAX_TIMEOUT_S:  # NaN is not either
         yield f"pipeline: run_timeout has to be between 0 and {MAX_TIMEOUT_S:.0f} seconds"
-    if description.depends_on:
-        yield "pipeline: depends_on is not supported yet"
     if description.triggers:
         kinds = sorted({each.kind[:50] for each in description.triggers})
         yield f"pipeline: triggers ({', '.join(kinds[:10])}) are not supported yet"
-    if description.max_parallel_runs:
-        yield "pipeline: max_parallel_runs is not supported yet"
+    yield from _dependency_faults(description.depends_on)
     seen: set[str] = set()
     for param in description.params:
         yield from _param_faults(param, seen)
     for job in description.jobs:
         yield from (f"job {job.name[:100]!r}: {fault}" for fault in (*_job_faults(job), *_not_honoured(job)))
+
+
+def _dependency_faults(names: Sequence[str]) -> Iterator[str]:
+    if len(names) > MAX_DEPENDENCIES:
+        yield f"pipeline: depends_on has more than {MAX_DEPENDENCIES} names"
+    for name in names[:MAX_DEPENDENCIES]:
+        if not _NAME.fullmatch(name):
+            yield f"pipeline: depends_on names {name[:100]!r}, which no pipeline can be called"
 
 
 def _param_faults(param: pb.Param, seen: set[str]) -> Iterator[str]:
@@ -121,6 +130,8 @@ def _job_faults(job: pb.Job) -> Iterator[str]:
         yield f"its title or description has more than {MAX_TEXT} characters"
     if not 0 <= job.timeout_s <= MAX_TIMEOUT_S:  # NaN is not either
         yield f"its timeout has to be between 0 and {MAX_TIMEOUT_S:.0f} seconds"
+    if job.concurrency_group and not _LABEL.fullmatch(job.concurrency_group):
+        yield f"not a concurrency_group: {job.concurrency_group[:100]!r}"
     for label in job.labels:
         if not _LABEL.fullmatch(label):
             yield f"not a label: {label[:100]!r}"
@@ -157,7 +168,6 @@ def _not_honoured(job: pb.Job) -> Iterator[str]:
     asked = {
         "secrets": bool(job.secrets),
         "resources": bool(job.resources),
-        "concurrency_group": bool(job.concurrency_group),
         "approval": bool(job.approval),
         "cache_key": bool(job.cache_key),
     }
@@ -190,6 +200,7 @@ def _job(job: pb.Job) -> JobSpec:
         needs_on={need.job: _NEED_ON[need.on] for need in job.needs if need.on != pb.NEED_ON_SUCCESS},
         retry=_retry(job.retry),
         allow_failure=job.allow_failure,
+        group=job.concurrency_group,
     )
 
 

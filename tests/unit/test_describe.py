@@ -28,7 +28,7 @@ def test_all_that_this_version_honours_comes_through() -> None:
             pb.Job(
                 name="ship", needs=[pb.Need(job="test"), pb.Need(job="lint"), pb.Need(job="test")], idempotent=False
             ),
-            pb.Job(name="again", idempotent=True, retry=pb.Retry(attempts=0)),
+            pb.Job(name="again", idempotent=True, retry=pb.Retry(attempts=0), concurrency_group="prod/eu"),
             pb.Job(
                 name="flaky",
                 retry=pb.Retry(attempts=2, backoff_s=1.5, on=["timeout", "user", "timeout"]),
@@ -43,6 +43,9 @@ def test_all_that_this_version_honours_comes_through() -> None:
             run_timeout_s=90.5,
             sdk="python 0.1.0",
             features=["cancel"],
+            max_parallel_runs=2,
+            depends_on=["lib", "base", "lib"],
+            cancel_superseded=True,
             params=[
                 pb.Param(name="level", type=pb.PARAM_TYPE_INT, default="3", choices=["1", "3"], description="how much"),
                 pb.Param(name="dry-run", type=pb.PARAM_TYPE_BOOL, default="false"),
@@ -57,6 +60,9 @@ def test_all_that_this_version_honours_comes_through() -> None:
         description="the web app",
         sdk="python 0.1.0",
         run_timeout_s=90.5,
+        max_parallel_runs=2,
+        depends_on=("lib", "base"),
+        cancel_superseded=True,
         params=(
             ParamSpec(name="level", type=ParamType.INT, default="3", choices=("1", "3"), description="how much"),
             ParamSpec(name="dry-run", type=ParamType.BOOL, default="false"),
@@ -68,7 +74,7 @@ def test_all_that_this_version_honours_comes_through() -> None:
             JobSpec(name="test", title="Tests", description="all", timeout_s=30, labels=("linux", "gpu")),
             JobSpec(name="lint", checkout=False),
             JobSpec(name="ship", needs=("test", "lint"), idempotent=False),
-            JobSpec(name="again"),
+            JobSpec(name="again", group="prod/eu"),
             JobSpec(
                 name="flaky",
                 needs=("test", "lint", "ship"),
@@ -90,16 +96,13 @@ def job(**fields: Any) -> Callable[[], pb.Description]:
         (job(approval="sure?"), "job 'deploy': approval is not supported yet"),
         (job(secrets=["KEY"]), "job 'deploy': secrets are not supported yet"),
         (job(resources={"cpu": "2"}), "job 'deploy': resources are not supported yet"),
-        (job(concurrency_group="prod"), "job 'deploy': concurrency_group is not supported yet"),
         (job(cache_key="k"), "job 'deploy': cache_key is not supported yet"),
         (job(checkout=pb.CHECKOUT_GIT), "job 'deploy': checkout=\"git\" is not supported yet"),
         (
             lambda: description(pb.Job(name="a"), pb.Job(name="b", needs=[pb.Need(job="a", on=7)])),
             "job 'b': needing 'a' on 7 is not supported yet",
         ),
-        (lambda: description(depends_on=["x"]), "pipeline: depends_on is not supported yet"),
         (lambda: description(triggers=[pb.Trigger(kind="cron")]), "pipeline: triggers (cron) are not supported yet"),
-        (lambda: description(max_parallel_runs=1), "pipeline: max_parallel_runs is not supported yet"),
         (
             lambda: description(params=[pb.Param(name="p", secret=True)]),
             "param 'p': secret params are not supported yet",
@@ -120,7 +123,7 @@ def test_all_refusals_are_told_at_once() -> None:
             description(
                 pb.Job(name="deploy", approval="x", cache_key="y"),
                 pb.Job(name="bad name"),
-                depends_on=["y"],
+                depends_on=["no such/name"],
                 params=[pb.Param(name="p", secret=True)],
             )
         )
@@ -157,6 +160,9 @@ def test_all_refusals_are_told_at_once() -> None:
         ),
         (job(labels=["a b"]), "not a label: 'a b'"),
         (job(title="x" * 5000), "4000"),
+        (job(concurrency_group="a b"), "job 'deploy': not a concurrency_group: 'a b'"),
+        (lambda: description(depends_on=["../x"]), "depends_on names '../x', which no pipeline can be called"),
+        (lambda: description(depends_on=[f"p{n}" for n in range(101)]), "depends_on has more than 100 names"),
         (lambda: description(pb.Job(name="../x")), "job '../x': a name"),
         (lambda: description(pb.Job(name="x" * 101)), "a name"),
         (lambda: description(params=[pb.Param(name="1p")]), "param '1p': a name"),

@@ -1,6 +1,10 @@
-"""The ready queue: first come, first served, within what jobs require."""
+"""The ready queue: by priority, then first come, first served, within what jobs require and groups that are free."""
 
 from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cicd.core.ready import ReadyQueue, Requirements, meets
 from cicd.messages.base import JobId, MinionId
@@ -81,3 +85,84 @@ def test_a_minion_meets_all_labels_and_any_tag() -> None:
     assert meets(minion(), ANY)
     assert not meets(minion(), Requirements(avoid=MinionId("m")))
     assert meets(minion(), Requirements(avoid=MinionId("other")))
+
+
+def test_the_jobs_of_a_group_that_is_held_are_passed_over_until_it_is_free() -> None:
+    queue = ReadyQueue()
+    for job, group in (("a", "x"), ("b", "x"), ("c", ""), ("d", "y")):
+        queue.add(JobId(job), ANY, group=group)
+    queue.hold("x")
+    assert queue.held == {"x"}
+    assert queue.first() == (JobId("c"), ANY)
+    queue.remove(JobId("a"))
+    queue.add(JobId("e"), GPU, group="x")
+    assert set(queue.requirements()) == {ANY}
+    queue.release("x")
+    assert drained(queue) == ["b", "c", "d", "e"]
+
+
+def test_the_higher_priority_goes_first_also_when_it_comes_late() -> None:
+    queue = ReadyQueue()
+    queue.add(JobId("a"), ANY)
+    queue.add(JobId("b"), ANY, priority=-1)
+    queue.add(JobId("c"), GPU, priority=5)
+    queue.add(JobId("d"), ANY, priority=9)
+    assert queue.in_order() == ["d", "c", "a", "b"]
+    assert drained(queue) == ["d", "c", "a", "b"]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(("add", "add", "add", "take", "take", "remove", "hold", "release", "block", "unblock")),
+        st.sampled_from((ANY, GPU)),
+        st.sampled_from(("", "x", "y")),
+        st.integers(-1, 1),
+        st.integers(0, 30),
+    ),
+    max_size=80,
+)
+
+
+@given(STEPS)
+def test_it_is_what_a_sorted_list_would_be(
+    steps: list[tuple[str, Requirements, str, int, int]],
+) -> None:
+    queue = ReadyQueue()
+    plain: list[tuple[int, int, str, Requirements, str]] = []
+    held: set[str] = set()
+    blocked = set()
+    for count, (what, requirements, group, priority, place) in enumerate(steps):
+        if what == "add":
+            queue.add(JobId(f"j{count}"), requirements, group=group, priority=priority)
+            plain.append((-priority, count, f"j{count}", requirements, group))
+        elif what == "remove" and plain:
+            job = plain.pop(place % len(plain))
+            queue.remove(JobId(job[2]))
+        elif what == "hold" and group:
+            queue.hold(group)
+            held.add(group)
+        elif what == "release":
+            queue.release(group)
+            held.discard(group)
+        elif what == "block" and any(job[3] == requirements for job in plain):
+            queue.block(requirements)
+            blocked.add(requirements)
+        elif what == "unblock":
+            queue.unblock(minion("gpu"))
+            blocked.clear()
+        free = sorted(job for job in plain if job[4] not in held and job[3] not in blocked)
+        assert queue.first() == ((free[0][2], free[0][3]) if free else None)
+        blocked &= {job[3] for job in plain}  # who ran empty is looked at anew
+        assert (len(queue), queue.in_order()) == (len(plain), [job[2] for job in sorted(plain)])
+        if what == "take" and free:
+            queue.remove(JobId(free[0][2]))
+            plain.remove(free[0])
+
+
+@pytest.mark.parametrize("many", [10_000])
+def test_priorities_that_rise_leave_nothing_behind(many: int) -> None:
+    queue = ReadyQueue()
+    for number in range(many):
+        queue.add(JobId(f"j{number}"), ANY, priority=number)
+    assert drained(queue) == [f"j{number}" for number in reversed(range(many))]
+    assert queue.first() is None

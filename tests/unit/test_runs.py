@@ -46,7 +46,7 @@ def test_a_run_is_numbered_stored_whole_and_its_first_jobs_are_ready() -> None:
     first, second = (world.submit("p", jobs_of(a="", b="a", c="")) for _ in range(2))
     other = world.submit("q", jobs_of(a=""))
     assert [world.store.runs[run].number for run in (first, second, other)] == [1, 2, 1]
-    assert world.store.numbers == {"p": 2, "q": 1}
+    assert {name: last.number for name, last in world.store.last_runs.items()} == {"p": 2, "q": 1}
     record = world.store.runs[first]
     assert (record.state, record.job_count, record.created_s) == (RunState.QUEUED, 3, world.now.wall_s)
     assert states(world, first) == {"a": "queued", "b": "waiting", "c": "queued"}

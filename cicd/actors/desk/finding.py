@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from cicd.errors import NotFoundError, UserError
+from collections.abc import Sequence
+
+from cicd.errors import ConflictError, NotFoundError, UserError
 from cicd.messages import client as c
 from cicd.messages.base import RunId
 from cicd.messages.pipeline import PipelineRecord
-from cicd.messages.run import RunRecord
+from cicd.messages.run import Dependency, RunRecord
 from cicd.storage.records import Records
 
 
@@ -57,3 +59,26 @@ def find_run(found: Records, text: str) -> RunRecord:
     if run is None:
         raise NotFoundError(f"no run {text!r}: give a run's id, PIPELINE#NUMBER, or a pipeline that has run")
     return run
+
+
+def find_dependencies(found: Records, pipeline: PipelineRecord, names: Sequence[str]) -> tuple[Dependency, ...]:
+    """Return the pipelines that a run of `pipeline` depends on.
+
+    Raises:
+        ConflictError: one is not there, or is the pipeline itself.
+    """
+    dependencies: list[Dependency] = []
+    missing: list[str] = []
+    for name in names:
+        other = found.pipeline(name)
+        if other is None:
+            missing.append(repr(name))
+        elif other.id == pipeline.id:
+            text = f"{pipeline.name} depends on itself: say max_parallel_runs=1 instead, or force the run with --force"
+            raise ConflictError(text)
+        else:
+            dependencies.append(Dependency(pipeline=other.id, name=other.name))
+    if missing:
+        text = f"{pipeline.name} depends on {', '.join(missing)}, which is not here: create it, or force the run"
+        raise ConflictError(f"{text} with --force")
+    return tuple(dependencies)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from cicd.actors.desk.finding import find_pipeline, find_run, page_limit, run_number
+from cicd.actors.desk.finding import find_dependencies, find_pipeline, find_run, page_limit, run_number
 from cicd.actors.desk.paging import fitting
 from cicd.actors.desk.streams import RunStream
 from cicd.actors.desk.tools import Answered, Tools
@@ -15,10 +15,10 @@ from cicd.core.events import (
     RunSubmitted,
 )
 from cicd.core.lifecycle import TERMINAL_RUNS
-from cicd.errors import ConflictError
+from cicd.errors import ConflictError, UserError
 from cicd.messages import client as c
 from cicd.messages.base import JobId, RunId
-from cicd.messages.run import AttemptRecord, RunRecord, Trigger
+from cicd.messages.run import MAX_PRIORITY, AttemptRecord, RunRecord, Trigger
 from cicd.storage.records import Records
 
 
@@ -39,8 +39,12 @@ class RunCalls:
             run = found.run(known) if known is not None else None
             if run is not None:
                 return c.RunAnswer(run=run)
+            if not -MAX_PRIORITY <= call.priority <= MAX_PRIORITY:
+                raise UserError(f"a priority is between -{MAX_PRIORITY} and {MAX_PRIORITY}, not {call.priority}")
             pipeline = find_pipeline(found, call.pipeline)
             plugin = found.plugin(pipeline.plugin) if pipeline.plugin is not None else None
+            names = plugin.spec.depends_on if plugin is not None and not call.force else ()
+            depends_on = find_dependencies(found, pipeline, names)
         if plugin is None or pipeline.source_digest is None:
             detail = f": {pipeline.build_error}" if pipeline.build_error else ""
             raise ConflictError(f"{pipeline.name} has no good build yet (the newest is {pipeline.build_state}{detail})")
@@ -57,11 +61,15 @@ class RunCalls:
             params=params.resolve(plugin.spec, call.params),
             repository=pipeline.source.repository,
             ref=pipeline.source.ref,
+            priority=call.priority,
+            depends_on=depends_on,
+            forced=call.force,
         )
         event = RunSubmitted(
             run=record,
             spec=plugin.spec,
             requires=plugin.tags,
+            supersede=call.supersede,
             request=call.request,
             plugin_size_bytes=plugin.size_bytes,
             source_size_bytes=plugin.source_size_bytes,
@@ -83,8 +91,11 @@ class RunCalls:
                 runs = found.pipeline_runs(find_pipeline(found, call.pipeline).id, before, limit + 1)
             else:
                 runs = found.latest_runs(RunId(call.before) if call.before else None, limit + 1)
-        rows = fitting(runs[:limit])
-        return c.RunPage(runs=rows, more=len(runs) > len(rows))
+        waits = self._tools.scheduler.run_waits(runs[:limit])
+        # What is shown together has to fit together.
+        rows = fitting([c.RunAnswer(run=run, waits=waits.get(run.id, "")) for run in runs[:limit]])
+        told = {row.run.id: row.waits for row in rows if row.waits}
+        return c.RunPage(runs=tuple(row.run for row in rows), waits=told, more=len(runs) > len(rows))
 
     def ShowRun(self, call: c.ShowRun, _user: str, _asker: Asker) -> Answered:
         limit = page_limit(call.limit)
@@ -96,7 +107,8 @@ class RunCalls:
         waits = self._waits(run)
         views = [c.JobView(job=job, waits=waits.get(job.id, ""), attempts=attempts[job.id]) for job in jobs[:limit]]
         rows = fitting(views)
-        return c.RunAnswer(run=run, jobs=rows, more=len(jobs) > len(rows))
+        text = self._tools.scheduler.run_waits([run]).get(run.id, "")
+        return c.RunAnswer(run=run, jobs=rows, more=len(jobs) > len(rows), waits=text)
 
     def _waits(self, run: RunRecord) -> dict[JobId, str]:
         return self._tools.scheduler.waits(run.id) if run.state not in TERMINAL_RUNS else {}

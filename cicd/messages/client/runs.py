@@ -1,6 +1,6 @@
 """Calls about runs, and what answers them."""
 
-from cicd.messages.base import Wire
+from cicd.messages.base import RunId, Wire
 from cicd.messages.client.limits import PAGE
 from cicd.messages.client.views import JobView
 from cicd.messages.run import ResolvedAs, RunRecord
@@ -10,11 +10,19 @@ class StartRun(Wire, frozen=True):
     """-> RunAnswer. Acknowledged after the run is durable.
 
     `request` makes it safe to ask again: the same request id gives the same run.
+
+    Attributes:
+        priority: -100 to 100; the higher goes first.
+        supersede: cancel the older runs of the same pipeline and ref.
+        force: do not wait for the pipelines that this one depends on, and start although one of them failed.
     """
 
     pipeline: str
     params: dict[str, str] = {}
     request: str = ""
+    priority: int = 0
+    supersede: bool = False
+    force: bool = False
 
 
 class ListRuns(Wire, frozen=True):
@@ -74,15 +82,20 @@ class ResolveJob(Wire, frozen=True):
 
 
 class RunAnswer(Wire, frozen=True):
-    """A run and some or all of its jobs; `more`: the next page starts after the last of them."""
+    """A run and some or all of its jobs; `more`: the next page starts after the last of them.
+
+    `waits`: why the run has not been let in; empty when it has.
+    """
 
     run: RunRecord
     jobs: tuple[JobView, ...] = ()
     more: bool = False
+    waits: str = ""
 
 
 class RunPage(Wire, frozen=True):
-    """Runs, newest first."""
+    """Runs, newest first. `waits`: why those that have not been let in wait, by id."""
 
     runs: tuple[RunRecord, ...]
     more: bool = False
+    waits: dict[RunId, str] = {}

@@ -139,6 +139,7 @@ class Description(Message):
     features: containers.RepeatedScalarFieldContainer[str]
     sdk: str
     run_timeout_s: float
+    cancel_superseded: bool
 
     def __init__(
         self,
@@ -153,6 +154,7 @@ class Description(Message):
         features: Iterable[str] | None = ...,
         sdk: str | None = ...,
         run_timeout_s: float | None = ...,
+        cancel_superseded: bool | None = ...,
     ) -> None: ...
 
 

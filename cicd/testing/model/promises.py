@@ -128,7 +128,11 @@ def picture(cluster: Cluster) -> dict[str, object]:
     """Return all of a core's state that must survive, in a form that can be compared."""
     book = cluster.book
     parts: dict[str, object] = {
-        "numbers": dict(book.numbers),
+        "last runs": dict(book.last_runs),
+        "groups": dict(book.groups),
+        "active": {run.record.pipeline: set(book.run_queue.active(run.record.pipeline)) for run in book.runs.values()},
+        "next": {run.record.pipeline: book.run_queue.head(run.record.pipeline) for run in book.runs.values()},
+        "runs wait": cluster.run_waits(book.runs),
         "minions": {minion.record.id: minion.record for minion in book.minions.values()},
         "names": dict(book.minion_by_name),
         "places": dict(book.minion_by_place),

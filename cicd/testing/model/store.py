@@ -11,7 +11,7 @@ from cicd.core.plan import Plan
 from cicd.core.settings import CoreSettings
 from cicd.messages.base import Digest, JobId, MinionId, PipelineId, RunId, job_id
 from cicd.messages.cluster import MinionRecord, RemovedKey, TokenRecord
-from cicd.messages.pipeline import PluginRecord
+from cicd.messages.pipeline import LastRun, PluginRecord
 from cicd.messages.run import AttemptRecord, JobRecord, RunRecord
 
 
@@ -24,7 +24,7 @@ class ModelStore:
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     attempts: dict[tuple[str, int], AttemptRecord] = field(default_factory=dict)
     minions: dict[MinionId, MinionRecord] = field(default_factory=dict)
-    numbers: dict[PipelineId, int] = field(default_factory=dict)
+    last_runs: dict[PipelineId, LastRun] = field(default_factory=dict)
     tokens: dict[str, TokenRecord] = field(default_factory=dict)
     removed_keys: dict[str, RemovedKey] = field(default_factory=dict)
 
@@ -38,7 +38,7 @@ class ModelStore:
         self.runs |= plan.runs
         self.jobs |= plan.jobs
         self.attempts |= plan.attempts
-        self.numbers |= {pipeline: last.number for pipeline, last in plan.last_runs.items()}
+        self.last_runs |= plan.last_runs
 
     def restore(self, settings: CoreSettings, now: Now) -> Cluster:
         """Return a new core that has taken up what is stored."""
@@ -47,7 +47,7 @@ class ModelStore:
         cluster.restore(
             now,
             minions_known=self.minions.values(),
-            numbers=self.numbers,
+            last_runs=self.last_runs,
             active=active,
             tokens=self.tokens.values(),
             removed_keys=self.removed_keys.values(),

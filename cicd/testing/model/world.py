@@ -32,7 +32,7 @@ from cicd.messages.base import Digest, ErrorReply, MinionId, PipelineId, RunId, 
 from cicd.messages.cluster import MinionRecord, TokenRecord
 from cicd.messages.minion import Beat, Goodbye, Hello, JobFinished, JobStarted
 from cicd.messages.pipeline import JobSpec, PipelineSpec, PluginRecord
-from cicd.messages.run import FailureKind, JobRecord, JobState, RunRecord, Status, Trigger
+from cicd.messages.run import Dependency, FailureKind, JobRecord, JobState, RunRecord, Status, Trigger
 from cicd.testing.model.minion import ModelMinion
 from cicd.testing.model.promises import BrokenPromiseError, Promises
 from cicd.testing.model.store import ModelStore
@@ -143,11 +143,25 @@ class World:
         request: str = "",
         timeout_s: float = 0.0,
         retry_of: RunId | None = None,
+        limit: int = 0,
+        depends_on: Sequence[str] = (),
+        priority: int = 0,
+        ref: str = "",
+        supersede: bool = False,
     ) -> RunId:
-        """Begin a run and return its id; with `retry_of`, one that carries over what succeeded in that run."""
+        """Begin a run and return its id; with `retry_of`, one that carries over what succeeded in that run.
+
+        `limit`: so many runs of the pipeline may be active at once; 0: any number.
+        """
         self._count += 1
         digest = Digest(f"{self._count:064x}")
-        spec = PipelineSpec(name=name, jobs=tuple(jobs), run_timeout_s=timeout_s)
+        spec = PipelineSpec(
+            name=name,
+            jobs=tuple(jobs),
+            run_timeout_s=timeout_s,
+            max_parallel_runs=limit,
+            depends_on=tuple(depends_on),
+        )
         self.store.plugins[digest] = PluginRecord(
             digest=digest,
             size_bytes=1,
@@ -169,6 +183,9 @@ class World:
             trigger=Trigger(by="someone"),
             job_count=0,
             retry_of=retry_of,
+            ref=ref,
+            priority=priority,
+            depends_on=tuple(Dependency(pipeline=PipelineId(other), name=other) for other in depends_on),
         )
         before = [job for job in self.store.jobs.values() if job.run == retry_of]
         asker = Asker(self._count)
@@ -176,6 +193,7 @@ class World:
             run=run,
             spec=spec,
             requires=requires,
+            supersede=supersede,
             request=request,
             plugin_size_bytes=1,
             source_size_bytes=1,

@@ -37,6 +37,7 @@ def describe(pipeline: Pipeline) -> m.Description:
         run_timeout_s=pipeline.run_timeout_s,
         features=list(FEATURES),
         sdk=f"python {__version__}",
+        cancel_superseded=pipeline.cancel_superseded,
     )
 
 

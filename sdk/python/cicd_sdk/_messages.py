@@ -228,6 +228,7 @@ class Description(Message):
         "features",
         "sdk",
         "run_timeout_s",
+        "cancel_superseded",
     )
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field(1, "name", "string"),
@@ -240,6 +241,7 @@ class Description(Message):
         Field(8, "features", "string", "many"),
         Field(9, "sdk", "string"),
         Field(10, "run_timeout_s", "double"),
+        Field(12, "cancel_superseded", "bool"),
     )
 
     def __init__(
@@ -255,6 +257,7 @@ class Description(Message):
         features: list[str] | None = None,
         sdk: str = "",
         run_timeout_s: float = 0.0,
+        cancel_superseded: bool = False,
     ) -> None:
         self.name = name
         self.description = description
@@ -266,6 +269,7 @@ class Description(Message):
         self.features: list[str] = [] if features is None else features
         self.sdk = sdk
         self.run_timeout_s = run_timeout_s
+        self.cancel_superseded = cancel_superseded
 
 
 class Git(Message):

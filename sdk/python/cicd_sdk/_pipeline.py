@@ -56,9 +56,10 @@ class Pipeline:
         params: what a run can be given; `param` declares more.
         depends_on: names of pipelines whose active runs a run of this one waits for.
         triggers: what starts a run by itself.
-        max_parallel_runs: how many runs may be active at once; 0: any number.
+        max_parallel_runs: how many runs may be active at once; 0: any number. The others wait, in order.
         run_timeout: how long a run may take from the start of its first job, as seconds or a text like "1h"; None:
             the cluster's default.
+        cancel_superseded: whether a new run cancels the older ones of the same branch that have not ended.
 
     Raises:
         PipelineError: a name is empty, or a param is declared twice.
@@ -74,6 +75,7 @@ class Pipeline:
         triggers: Sequence[Trigger] = (),
         max_parallel_runs: int = 0,
         run_timeout: str | float | None = None,
+        cancel_superseded: bool = False,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise PipelineError(f"a pipeline needs a name, not {name!r}")
@@ -89,6 +91,7 @@ class Pipeline:
         self.triggers = tuple(triggers)
         self.max_parallel_runs = max_parallel_runs
         self.run_timeout_s = 0.0 if run_timeout is None else seconds(run_timeout, f"pipeline {name!r}, run_timeout")
+        self.cancel_superseded = bool(cancel_superseded)
         for param in params:
             self._add_param(param)
         created.append(self)
