@@ -65,9 +65,9 @@ class Cluster(Section, frozen=True):
     """
 
     heartbeat_s: Seconds = 1.0
-    suspect_s: Seconds = 3.0
+    suspect_s: Seconds = 2.5
     lease_s: Seconds = 10.0
-    lease_margin_s: Seconds = 3.0
+    lease_margin_s: Seconds = 2.7
     job_timeout_s: Seconds = 3600.0
     cancel_grace_s: SecondsOrZero = 10.0
 
