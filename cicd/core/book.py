@@ -165,6 +165,8 @@ class Book:
         self.timers = Timers()
         self.plan = Plan()
         self.now = Now(boot_s=0.0, wall_s=0.0)
+        self.awake_boot_s = 0.0
+        """Since when the master has been running without a standstill of its own."""
         self.refused = 0
         """Messages that were not their sender's to say."""
 

@@ -73,7 +73,12 @@ def is_over(book: Book, entry: MinionEntry, session: int) -> bool:
 
 
 def extend(book: Book, entry: MinionEntry, received_boot_s: float) -> None:
-    """A sign of life that is answered: the minion's lease begins anew."""
+    """A sign of life that is answered: the minion's lease begins anew.
+
+    One that waited while the master stood still counts from when that was over: `grace` has spared those who were
+    known, and whoever says Hello meanwhile is to be spared too.
+    """
+    received_boot_s = max(received_boot_s, book.awake_boot_s)
     entry.seen_boot_s = max(entry.seen_boot_s, received_boot_s)
     entry.seen_wall_s = book.now.wall_s
     entry.closed = False
@@ -137,6 +142,7 @@ def _give_up(book: Book, entry: MinionEntry, why: str, evidence: Evidence, *, co
 
 def grace(book: Book) -> None:
     """The master itself stood still, or has just started: nobody is expired for that."""
+    book.awake_boot_s = book.now.boot_s
     for entry in book.minions.values():
         if entry.connection is not Connection.LOST:
             entry.seen_boot_s = book.now.boot_s

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cicd.core.agent.agent import ACKED_KEPT, Agent
-from cicd.core.agent.steps import BeatNow, Fetch, Leave, Level, Link, LinkChanged, Note, Step, ToHost, ToMaster
+from cicd.core.agent.steps import BeatNow, Fetch, Fetched, Leave, Level, Link, LinkChanged, Note, Step, ToHost, ToMaster
 from cicd.messages.base import Digest, ErrorReply, JobId, MinionId, RunId, Wire, job_id
 from cicd.messages.jobhost import (
     LOCAL_VERSION,
@@ -13,6 +13,7 @@ from cicd.messages.jobhost import (
     LogGrew,
     Pulse,
     ResultAcked,
+    Start,
     Started,
     Stopping,
 )
@@ -129,6 +130,17 @@ def test_a_run_that_comes_again_while_it_runs_is_answered():
     agent.handle(Started(job=JOB, attempt=1, pid=5, started_s=1.0), 101.0)
     (again,) = said(agent.handle(run_job(), 102.0))
     assert isinstance(again, JobStarted)
+
+
+def test_a_run_that_comes_again_while_the_jobhost_starts_it_is_not_fetched_again():
+    """A second fetch that failed made an attempt FAILED that was about to run (seed 1586 of the simulator)."""
+    agent = joined()
+    agent.handle(run_job(), 101.0)
+    (start,) = agent.handle(Fetched(JOB, 1, "/plugin", "/source"), 102.0)
+    assert start == ToHost(Start(run_job=run_job(), plugin_dir="/plugin", source_dir="/source"))
+    # The jobhost dedupes, and may have dropped the first one for want of a lease.
+    assert agent.handle(run_job(), 103.0) == [start]
+    assert agent.handle(Fetched(JOB, 1, "", "", error="no such plugin"), 104.0) == []
 
 
 def test_what_the_master_does_not_take_is_noted():

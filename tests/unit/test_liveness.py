@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cicd.core.events import MinionBeat, MinionDisconnected, MinionSaidGoodbye, Ticked
+from cicd.core.events import MinionBeat, MinionDisconnected, MinionSaidGoodbye, MinionSaidHello, Origin, Ticked
 from cicd.core.plan import Send
 from cicd.messages.base import MinionId
 from cicd.messages.cluster import Connection, Load
@@ -225,6 +225,20 @@ def test_a_stall_does_not_bring_back_who_was_lost() -> None:
     world.now_s += 60.0
     world.handle(Ticked())
     assert connection(world) is Connection.LOST
+
+
+def test_a_hello_that_waited_while_the_master_stood_still_counts_from_when_that_was_over() -> None:
+    """Else who is let in would be given up in the same step (seed 157 of the simulator)."""
+    world, _ = world_with_a_job()
+    world.advance(13.0)
+    minion = world.minions[A]
+    minion.restart()
+    hello = MinionSaidHello(hello=minion.hello(), origin=Origin(b"a/1"), user="a", received_boot_s=world.now_s)
+    world.now_s += 60.0
+    world.handle(hello, Ticked())
+    assert connection(world) is Connection.READY
+    world.advance(12.9)
+    assert connection(world) is Connection.SUSPECT
 
 
 def test_a_restarted_master_waits_a_whole_lease_and_margin() -> None:

@@ -91,6 +91,8 @@ class Agent:
         self._steps: list[Step] = []
         self._entries = Inventory()
         self._fetching: dict[tuple[JobId, int], RunJob] = {}
+        self._handed: dict[tuple[JobId, int], Start] = {}
+        """What the jobhost was told to start and has said nothing of yet."""
         self._session = 0
         self._lease_s = 0.0
         self._seq = 0
@@ -194,6 +196,7 @@ class Agent:
         if message.session != self._session:
             self._seq = 0
             self._acked.clear()
+            self._handed.clear()
         self._session = message.session
         self._lease_s = message.lease_s
         self._welcomed = True
@@ -208,6 +211,7 @@ class Agent:
         self._acked[message.job, message.attempt] = None
         while len(self._acked) > ACKED_KEPT:
             self._acked.popitem(last=False)
+        self._handed.pop((message.job, message.attempt), None)
         self._entries.forget(message.job, message.attempt)
         self._tell_host(ResultAcked(job=message.job, attempt=message.attempt))
 
@@ -228,6 +232,9 @@ class Agent:
         entry = self._entries.get(message.job, message.attempt)
         if entry is not None:
             self._report(entry)
+        elif start := self._handed.get(key):
+            # Not fetched again: should that fail, we would call an attempt failed that may be about to run.
+            self._tell_host(start)
         elif key not in self._fetching:
             self._fetching[key] = message
             self._steps.append(Fetch(message))
@@ -248,10 +255,13 @@ class Agent:
             self._entries.put(entry)
             self._report(entry)
             return
-        self._tell_host(Start(run_job=run_job, plugin_dir=fetched.plugin_dir, source_dir=fetched.source_dir))
+        start = Start(run_job=run_job, plugin_dir=fetched.plugin_dir, source_dir=fetched.source_dir)
+        self._handed[run_job.job, run_job.attempt] = start
+        self._tell_host(start)
 
     def _cancel(self, message: CancelJob) -> None:
         self._fetching.pop((message.job, message.attempt), None)
+        self._handed.pop((message.job, message.attempt), None)
         self._tell_host(
             Cancel(job=message.job, attempt=message.attempt, grace_s=message.grace_s, reason=message.reason)
         )
@@ -262,6 +272,7 @@ class Agent:
             self._fencing = True
             self._welcomed = False
             self._fetching.clear()
+            self._handed.clear()
             self._tell_host(Fence())
 
     def _refused(self, message: Refused) -> None:
@@ -297,6 +308,7 @@ class Agent:
                 entry = Entry(
                     job=message.job, attempt=message.attempt, state=EntryState.FINISHED, result=message.result
                 )
+                self._handed.pop((message.job, message.attempt), None)
                 self._entries.put(entry)
                 self._report(entry)
             case FenceDone():
@@ -320,6 +332,7 @@ class Agent:
         self._hello()
 
     def _started(self, message: Started) -> None:
+        self._handed.pop((message.job, message.attempt), None)
         known = self._entries.get(message.job, message.attempt)
         if known is None:
             self._entries.put(Entry(job=message.job, attempt=message.attempt, state=EntryState.RUNNING))

@@ -27,6 +27,7 @@ class ModelStore:
     last_runs: dict[PipelineId, LastRun] = field(default_factory=dict)
     tokens: dict[str, TokenRecord] = field(default_factory=dict)
     removed_keys: dict[str, RemovedKey] = field(default_factory=dict)
+    requests: dict[str, RunId] = field(default_factory=dict)
 
     def commit(self, plan: Plan) -> None:
         """Store what a plan saves."""
@@ -39,6 +40,7 @@ class ModelStore:
         self.jobs |= plan.jobs
         self.attempts |= plan.attempts
         self.last_runs |= plan.last_runs
+        self.requests |= plan.requests
 
     def restore(self, settings: CoreSettings, now: Now) -> Cluster:
         """Return a new core that has taken up what is stored."""
