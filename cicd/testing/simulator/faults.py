@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cicd.testing.simulator.world import World
 
 _FLAP_S = 0.7
+_BLOAT_S = 5.0
 _BOTH = ("up", "down")
 
 Strike = Callable[["World", Blow, Machine], Action | None]
@@ -108,7 +109,7 @@ def _bloat(world: World, blow: Blow, machine: Machine) -> Action:
     def break_down() -> None:
         if not over:
             world.network.bloat(machine.name, direction, 0.0)
-            cuts.append(world.network.cut(machine.name, world.chance.one_of((("up",), _BOTH)), holds=False))
+            cuts.append(world.network.cut(machine.name, ("up",), holds=False))
 
     def undo() -> None:
         over.append(True)
@@ -116,7 +117,7 @@ def _bloat(world: World, blow: Blow, machine: Machine) -> Action:
         while cuts:
             cuts.pop()()
 
-    world.clockwork.after(blow.for_s / 3, break_down)
+    world.clockwork.after(min(blow.for_s / 3, _BLOAT_S), break_down)
     return undo
 
 

@@ -58,6 +58,7 @@ _PEOPLE = (Fault.HOLD, Fault.RELEASE, Fault.CANCEL, Fault.CANCEL, Fault.WALL)
 
 
 _LONG = frozenset({Fault.CUT, Fault.CUT_UP, Fault.BLOAT, Fault.HOST_PAUSE, Fault.MINION_PAUSE, Fault.SLEEP})
+_LONG_S = (1.0, 4.0, 8.0, 9.5, 12.0, 14.0, 16.0, 20.0, 25.0, 30.0)
 _PACES_S = ((0.05, 0.5, 2.0), (0.05, 0.5, 2.0, 6.0, 12.0), (2.0, 12.0, 25.0), (12.0, 25.0, 40.0))
 
 
@@ -173,7 +174,7 @@ def _blows(seed: int, minions: int) -> tuple[Blow, ...]:
                 at_s=chance.between(0.5, BUSY_S),
                 fault=fault,
                 minion=chance.whole(0, minions - 1),
-                for_s=chance.one_of((*times, 16.0, 25.0, 30.0) if fault in _LONG else times) * chance.between(0.9, 1.1),
+                for_s=chance.one_of(_LONG_S if fault in _LONG else times) * chance.between(0.9, 1.1),
                 steps=chance.whole(0, 8),
                 holds=chance.happens(0.4),
             )

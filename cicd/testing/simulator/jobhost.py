@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cicd.messages.base import Wire
+from cicd.messages.evidence import Cause
 from cicd.messages.jobhost import (
     LOCAL_VERSION,
     Cancel,
@@ -16,6 +17,7 @@ from cicd.messages.jobhost import (
     Finished,
     Grant,
     HostHello,
+    Leave,
     Pulse,
     ResultAcked,
     Start,
@@ -105,6 +107,8 @@ class SimHost:
                 self._acknowledge((message.job, message.attempt))
             case Fence():
                 self._fence()
+            case Leave() if not self._running and not self.machine.journal and not self._stopping:
+                self.stop()
 
     def _grant(self, message: Grant) -> None:
         if message.session < self._session:
@@ -124,7 +128,7 @@ class SimHost:
 
     def _timer(self) -> None:
         if not self._valid:
-            self._end_all(lost("the minion's lease ran out"))
+            self._end_all(lost("the minion's lease ran out", Cause.LEASE))
 
     def _start(self, message: Start) -> None:
         run = message.run_job
@@ -170,7 +174,7 @@ class SimHost:
 
     def _fence(self) -> None:
         self._fencing = True
-        self._end_all(lost("the minion's session was ended by the master"))
+        self._end_all(lost("the minion's session was ended by the master", Cause.FENCED))
         self._gone()
 
     def _gone(self) -> None:
@@ -184,7 +188,7 @@ class SimHost:
             self.machine.to_agent(FenceDone(entries=tuple(self.machine.journal.values())))
         if self._stopping and not self.stopped:
             self.stopped = True
-            self.machine.to_agent(Stopping())
+            self.machine.to_agent(Stopping(idle=not self.machine.journal))
             self._world.clockwork.after(2.0, lambda: self.process.do(self._stop_process))
 
     def _stop_process(self) -> None:
@@ -195,7 +199,7 @@ class SimHost:
         """End on purpose."""
         self._stopping = True
         for attempt in list(self._running.values()):
-            attempt.end(lost("the minion was stopped", yields_to_success=True), self.grace_s)
+            attempt.end(lost("the minion was stopped", Cause.STOPPED, yields_to_success=True), self.grace_s)
         self._gone()
 
     # ---- attempts

@@ -1,16 +1,19 @@
 """The master: the real core in a shell that does what `cicd.actors.scheduler` does, and may die between any two steps.
 
-One turn: drain the inbox, decide, commit, then the effects one by one. A commit that fails is tried again as it is.
+One turn: drain the inbox, decide, commit, then the effects one by one. A commit that finds no room is tried again as it
+is; meanwhile the real `Standstill` answers signs of life.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from cicd.actors.routes import Routes
+from cicd.actors.scheduler import ASKERS_WAIT_S, RETRY_S
 from cicd.core.cluster import Cluster
 from cicd.core.events import (
     Event,
@@ -26,8 +29,10 @@ from cicd.core.events import (
 )
 from cicd.core.plan import Answer, Bind, Effect, Plan, Reply, Send
 from cicd.core.settings import CoreSettings
+from cicd.core.standstill import Standstill
 from cicd.messages.base import ErrorReply, MinionId, Wire
 from cicd.messages.minion import Beat, Goodbye, Hello, JobFinished, JobStarted
+from cicd.storage.base import StoreFullError
 from cicd.testing.model.store import ModelStore
 from cicd.testing.simulator.clockwork import Action, Process
 from cicd.transport.base import PeerId
@@ -36,8 +41,18 @@ if TYPE_CHECKING:
     from cicd.testing.simulator.world import World
 
 _TICK_S = 0.25
-_RETRY_S = 0.5
 _COMMIT_S = (0.001, 0.002, 0.02)
+_FULL = StoreFullError("the disk is full")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A plan that found no room, and what happens until it does."""
+
+    plan: Plan
+    standstill: Standstill
+    since_boot_s: float
+    tried_boot_s: float
 
 
 class SimMaster:
@@ -61,6 +76,7 @@ class SimMaster:
         self._routes = Routes(lambda _peer, _name: None)
         self._inbox: list[Event] = []
         self._working = False
+        self._waiting: _Waiting | None = None
         self._begun_s = world.clockwork.now_s - 5000.0
         self.awake_since_s = 0.0
 
@@ -90,6 +106,7 @@ class SimMaster:
         self.fuse = None
         self._inbox = []
         self._working = False
+        self._waiting = None
         self._routes = Routes(lambda _peer, _name: None)
         self.cluster = self.store.restore(self.settings, self.now)
         if not self._world.rules.start_grace:
@@ -172,39 +189,64 @@ class SimMaster:
     # ---- a turn
 
     def _turn(self) -> None:
+        self._working = True
+        self._go_on(self.process, self._steps())
+
+    def _steps(self) -> Iterator[float]:
+        """Do one thing after another; yield before each the time it takes."""
         events, self._inbox = self._inbox, []
-        if not self._world.rules.stall_grace:
+        if self._waiting is not None:
+            kept: list[Event] = []
+            yield from self._wait(self._waiting, events, kept)
+            if self._waiting is not None:
+                return
+            events = kept + events
+        rules = self._world.rules
+        if not rules.stall_grace:
             self.cluster._last_boot_s = self.boot_s  # noqa: SLF001  the rule that is left out
         plan = self.cluster.handle(events, self.now)
         self._world.witness.decided(self)
-        if not plan.saves and not plan.effects:
-            return
-        self._working = True
-        self._go_on(self.process, self._steps(plan))
-
-    def _steps(self, plan: Plan) -> Iterator[float]:
-        """Do one thing after another; yield before each the time it takes."""
-        if self._world.rules.commit_first:
+        if not rules.commit_first:
+            yield from self._carry_out_all(plan)
+        if plan.saves:
+            yield self._world.chance.one_of(_COMMIT_S)
+            if self.disk_full:
+                self._world.tell("master", "commit finds no room")
+                if rules.commit_again:
+                    standstill = Standstill(self.cluster.book)
+                    self._waiting = _Waiting(plan, standstill, self.boot_s, self.boot_s)
+                return
             yield from self._commit(plan)
-        for effect in plan.effects:
-            yield 0.0
-            self._carry_out(effect)
-        if not self._world.rules.commit_first:
-            yield from self._commit(plan)
+        if rules.commit_first:
+            yield from self._carry_out_all(plan)
 
     def _commit(self, plan: Plan) -> Iterator[float]:
-        if not plan.saves:
-            return
-        yield self._world.chance.one_of(_COMMIT_S)
-        while self.disk_full:
-            if not self._world.rules.commit_again:
-                self._world.tell("master", "commit failed and is dropped")
-                return
-            self._world.tell("master", "commit failed")
-            yield _RETRY_S
         self.store.commit(plan)
         yield 0.0
         self._world.witness.committed(self, plan)
+
+    def _carry_out_all(self, plan: Plan) -> Iterator[float]:
+        for effect in plan.effects:
+            yield 0.0
+            self._carry_out(effect)
+
+    def _wait(self, waiting: _Waiting, events: list[Event], kept: list[Event]) -> Iterator[float]:
+        """Try a plan that found no room again; until there is some, only signs of life are answered."""
+        if self.boot_s - waiting.tried_boot_s >= RETRY_S:
+            yield self._world.chance.one_of(_COMMIT_S)
+            waiting.tried_boot_s = self.boot_s
+            if not self.disk_full:
+                yield from self._commit(waiting.plan)
+                self._waiting = None
+                yield from self._carry_out_all(waiting.plan)
+                kept += waiting.standstill.kept()
+                self._world.tell("master", "there is room again")
+                return
+        for effect in waiting.standstill.take(events, _FULL):
+            yield 0.0
+            self._carry_out(effect)
+        if self.boot_s - waiting.since_boot_s >= ASKERS_WAIT_S:
+            waiting.plan.effects = [effect for effect in waiting.plan.effects if not isinstance(effect, Reply)]
 
     def _go_on(self, process: Process, steps: Iterator[float]) -> None:
         """Do steps until one takes time; a fuse that has burnt down ends the process between two."""

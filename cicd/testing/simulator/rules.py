@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from cicd.core import attempts, inventory, orders
+from cicd.core import attempts, inventory, orders, verdict
 from cicd.core.agent.agent import Agent
 from cicd.core.agent.steps import Fetch
 from cicd.core.book import Book, JobEntry, MinionEntry
@@ -75,9 +75,10 @@ def _any_attempt(job: JobEntry, _minion: object, _attempt: int) -> bool:
 
 def _requeue_all(book: Book, minion: MinionEntry, listed: tuple[Entry, ...]) -> None:
     for job in [book.jobs[job_id] for job_id in minion.running]:
-        attempts.withdraw(
-            book, job, "the minion said Hello"
-        ) if job.record.state is JobState.ASSIGNED else attempts.lose(book, job, "the minion said Hello")
+        if job.record.state is JobState.ASSIGNED:
+            attempts.withdraw(book, job, "the minion said Hello")
+        else:
+            attempts.lose(book, job, "the minion said Hello", verdict.FORGOTTEN)
     for entry in listed:
         inventory.report(book, minion, entry)
 

@@ -31,9 +31,9 @@ class World:
         self.story = Story(on=story)
         self.witness = Witness(self, strict=not rules.left_out)
         self.network = Network(self.clockwork, Chance(history.seed, "network"), history.weather, self.story)
-        self.master = SimMaster(self)
+        self.master: SimMaster = SimMaster(self)
         self.network.master = self.master
-        self.people = People(self, history.wishes)
+        self.people: People = People(self, history.wishes)
         self.machines = [Machine(self, index, shape) for index, shape in enumerate(history.machines)]
         self._undo: dict[int, Action] = {}
         self._settled = False
