@@ -140,7 +140,10 @@ def history_of(seed: int) -> History:
         slow=chance.one_of((0.0, 0.02, 0.2)),
         slow_s=chance.one_of((0.5, 4.0, 15.0)),
     )
-    wishes = tuple(Wish(at_s=chance.between(0, BUSY_S * 0.7), jobs=_jobs(chance)) for _ in range(chance.whole(2, 5)))
+    wishes = tuple(
+        Wish(at_s=chance.between(0, BUSY_S * chance.one_of((0.05, 0.3, 0.6))), jobs=_jobs(chance))
+        for _ in range(chance.whole(2, 5))
+    )
     paces_s = chance.one_of(_PACES_S)
     return History(seed, machines, paces_s, weather, wishes, _blows(seed, len(machines)))
 
@@ -163,15 +166,16 @@ def _jobs(chance: Chance) -> tuple[JobSpec, ...]:
 
 def _blows(seed: int, minions: int) -> tuple[Blow, ...]:
     chance = Chance(seed, "blows")
-    # Not everything breaks in every history: what is never struck gets far enough to be struck by something else.
-    kinds = [kind for kind in (*_MASTER, *_MASTER, *_MINION, *_MINION, *_PEOPLE) if chance.happens(0.5)]
+    # Few kinds of faults in each history: what else never strikes lets it get far enough for what does.
+    every = (*_MASTER, *_MASTER, *_MINION, *_MINION, *_PEOPLE)
+    kinds = [chance.one_of(every) for _ in range(chance.one_of((2, 3, 5, 8, 20)))]
     blows: list[Blow] = []
     for _ in range(chance.whole(_FAULTS // 4, _FAULTS)):
         fault = chance.one_of(kinds)
         times = (0.3, 1.0, 2.0, 4.0, 8.0, 9.5, 12.0, 14.0, 20.0)
         blows.append(
             Blow(
-                at_s=chance.between(0.5, BUSY_S),
+                at_s=chance.between(0.5, BUSY_S * chance.one_of((0.3, 0.6, 1.0))),
                 fault=fault,
                 minion=chance.whole(0, minions - 1),
                 for_s=chance.one_of(_LONG_S if fault in _LONG else times) * chance.between(0.9, 1.1),
