@@ -38,6 +38,7 @@ def settings_of(config: MinionConfig, config_file: Path | None, overrides: dict[
     file = ("--config", str(config_file)) if config_file is not None else ()
     flags = {f"CICD_{key.replace('.', '_').upper()}": str(value) for key, value in overrides.items()}
     return HostSettings(
+        name=config.minion.name,
         slots=config.minion.slots,
         cancel_grace_s=config.jobs.cancel_grace_s,
         keep_workspaces=config.jobs.keep_workspaces,

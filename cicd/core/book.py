@@ -124,6 +124,10 @@ class MinionEntry:
     health: tuple[HealthReason, ...] = ()
     closed: bool = False
 
+    def take_load(self, load: Load) -> None:
+        """Take in how it is; a report of its disk that is left out stands as it was."""
+        self.load = load if load.use is not None else replace(load, use=self.load.use)
+
     @property
     def floor(self) -> int:
         """The least session that may speak for it."""

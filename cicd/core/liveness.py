@@ -30,7 +30,7 @@ def beat(book: Book, event: MinionBeat) -> None:
         book.refused += 1
         return
     entry.beat_seq = message.seq
-    entry.load = message.load
+    entry.take_load(message.load)
     extend(book, entry, event.received_boot_s)
     feel(book, entry, message.health)
     if entry.connection is not Connection.READY:

@@ -43,7 +43,7 @@ def hello(book: Book, event: MinionSaidHello) -> None:
     session = message.session or entry.record.session + 1
     entry.connection = Connection.READY
     entry.beat_seq = 0
-    entry.load = message.load
+    entry.take_load(message.load)
     liveness.feel(book, entry, message.health)
     liveness.extend(book, entry, event.received_boot_s)
     _rename(book, entry, message.name)

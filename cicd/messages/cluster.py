@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from cicd.messages.base import Message, MinionId
+from cicd.messages.disk import DiskUse
 
 
 class Connection(StrEnum):
@@ -89,11 +90,16 @@ class Disk(Message, frozen=True):
 
 
 class Load(Message, frozen=True):
-    """How busy a minion's machine is."""
+    """How busy a minion's machine is.
+
+    Attributes:
+        use: what the minion keeps on its disk; None: as it was told before.
+    """
 
     load1: float = 0.0
     memory_free_bytes: int = 0
     disk: Disk = Disk()
+    use: DiskUse | None = None
 
 
 class TokenRecord(Message, frozen=True):

@@ -15,9 +15,11 @@ version of its own, so that an upgraded agent can meet an older jobhost. Deadlin
                                        <-     Checks                      how the self-checks stand, when one has ended
     Leave                              ->     only if the journal and the spool are empty
                                        <-     Stopping(idle)              ending on purpose, nothing runs any more
+                                       <-     DiskReport                  when the disk was measured anew
 """
 
-from cicd.messages.base import JobId, Message, Wire
+from cicd.messages.base import Digest, JobId, Message, Wire
+from cicd.messages.disk import DiskUse
 from cicd.messages.minion import Entry, RunJob
 from cicd.messages.run import Result
 
@@ -174,6 +176,33 @@ class Leave(Wire, frozen=True):
     """The master has nothing more for this minion: end, unless something is still to be delivered. Said again."""
 
 
+class CacheItem(Message, frozen=True):
+    """A plugin or a source tree in the minion's cache.
+
+    Attributes:
+        kind: `plugin` or `source`.
+        used_s: wall time when it was last asked for.
+    """
+
+    kind: str
+    digest: Digest
+    size_bytes: int
+    used_s: float
+
+
+class DiskReport(Wire, frozen=True):
+    """What lies in the data folder, when it was measured anew.
+
+    Attributes:
+        cached: what is in the cache, used longest ago first; at most 500 of them.
+        needed: of what is in it, what attempts or loaded pipelines use now.
+    """
+
+    use: DiskUse
+    cached: tuple[CacheItem, ...] = ()
+    needed: tuple[Digest, ...] = ()
+
+
 class Stopping(Wire, frozen=True):
     """The jobhost ends on purpose and nothing runs: the agent says Goodbye and exits.
 
@@ -194,5 +223,6 @@ TO_AGENT: tuple[type[Wire], ...] = (
     FenceDone,
     Pulse,
     Checks,
+    DiskReport,
     Stopping,
 )

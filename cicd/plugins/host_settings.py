@@ -22,6 +22,7 @@ class HostSettings:
         pass_env: names of this process's variables that jobs see.
         agent_restart_delay_s: between the agent's end and its next start.
         checks: self-checks.
+        name: the minion's, for messages.
     """
 
     slots: int
@@ -33,3 +34,4 @@ class HostSettings:
     pass_env: tuple[str, ...] = ()
     agent_restart_delay_s: float = 0.5
     checks: tuple[HealthCheck, ...] = ()
+    name: str = "this minion"

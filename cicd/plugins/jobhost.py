@@ -33,6 +33,7 @@ from cicd.messages.jobhost import (
     Cancel,
     Fence,
     FenceDone,
+    Finished,
     Grant,
     HostHello,
     Leave,
@@ -44,7 +45,7 @@ from cicd.messages.jobhost import (
     Started,
     Stopping,
 )
-from cicd.messages.run import Status
+from cicd.messages.run import FailureKind, Result, Status
 from cicd.plugins.agent_link import AgentLink
 from cicd.plugins.attempt import Attempt, Means
 from cicd.plugins.attempt_result import Verdict, expired, lost
@@ -53,7 +54,7 @@ from cicd.plugins.data_folder import DataFolder
 from cicd.plugins.family import Family
 from cicd.plugins.health_checks import HealthChecks
 from cicd.plugins.host_settings import HostSettings
-from cicd.plugins.journal import Key
+from cicd.plugins.journal import NO_ROOM, Key
 from cicd.plugins.lease import Lease
 from cicd.plugins.ledger import Ledger
 from cicd.plugins.leftovers import MARK, end_marked
@@ -227,7 +228,30 @@ class JobHost:
         elif refusal := self._refusal(message):
             log.warning("start.dropped", job=run.job, attempt=run.attempt, why=refusal)
         else:
-            self._launch(key, message, self._ledger.begin(key, run.session))
+            try:
+                file = self._ledger.begin(key, run.session)
+            except OSError as error:
+                if error.errno not in NO_ROOM:
+                    raise
+                self._no_room(key, error)
+            else:
+                self._launch(key, message, file)
+
+    def _no_room(self, key: Key, error: OSError) -> None:
+        """Fail an attempt that a full disk keeps from beginning: asked for again and again it would never end."""
+        log.error("attempt.no_room", job=key[0], attempt=key[1], error=str(error))
+        result = Result(
+            status=Status.FAILED,
+            failure_kind=FailureKind.INFRASTRUCTURE,
+            message=f"disk full on {self._settings.name}: the job was not started",
+        )
+        try:
+            self._ledger.refuse(key, result)
+        except OSError:
+            # Not even that: told, and not remembered. Nothing was begun, so it may be asked for again.
+            self._agent.send(Finished(job=key[0], attempt=key[1], result=result))
+        else:
+            self._tell_end(key)
 
     def _refusal(self, message: Start) -> str:
         run = message.run_job

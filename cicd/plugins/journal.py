@@ -5,6 +5,10 @@ runs, `finish` before anything is told; `forget` follows the master's acknowledg
 twice is harmless. A torn tail is cut off when the file is opened: what it held was never acted upon. The file is
 written anew, with only what still counts, when it is opened and when it has grown.
 
+A full disk must not keep an end from being noted. So behind the file's end lie blocks that are its own already
+(fallocate), enough for the ends of all that runs; `start` fails where they cannot be had. If the disk is full when the
+file is opened, it is used as it is.
+
     start -> RUNNING -> finish -> FINISHED -> forget
              RUNNING -> (jobhost died) -> bury -> DEAD -> forget
 
@@ -14,6 +18,9 @@ caller to prove before it calls `bury`.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
 import os
 import struct
 import zlib
@@ -28,6 +35,14 @@ from cicd.messages.run import Result
 _HEADER = struct.Struct(">II")
 _RECORD_LIMIT_BYTES = 1024 * 1024
 _COMPACT_BYTES = 1024 * 1024
+_END_BYTES = 64 * 1024
+"""For the end of one attempt: outputs (16 KiB), a traceback, texts."""
+_KEEP_SIZE = 1
+"""FALLOC_FL_KEEP_SIZE: blocks behind the end of a file."""
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 Key = tuple[JobId, int]
 """A job and its attempt."""
@@ -65,9 +80,17 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._held: dict[Key, _Held] = {}
+        self._size_bytes = 0
         self.torn_bytes = self._read()
         self._fd = -1
-        self._compact()
+        self._compact_at_bytes = _COMPACT_BYTES
+        try:
+            self._compact()
+        except OSError as error:
+            if error.errno not in NO_ROOM or not self._path.exists():
+                raise
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            os.ftruncate(self._fd, self._size_bytes)
 
     def get(self, key: Key) -> Entry | None:
         """Return what is known of an attempt."""
@@ -82,8 +105,10 @@ class Journal:
         """Note, durably, that an attempt is about to run.
 
         Raises:
-            OSError: it could not be noted: the attempt must not run.
+            OSError: it could not be noted, or its end could not be: the attempt must not run.
         """
+        running = sum(held.entry.state is EntryState.RUNNING for held in self._held.values())
+        self._reserve((running + 2) * _END_BYTES)
         self._write(Record(op="start", job=key[0], attempt=key[1], session=session), sync=True)
 
     def finish(self, key: Key, result: Result) -> None:
@@ -107,7 +132,8 @@ class Journal:
         if key in self._held:
             self._write(Record(op="forget", job=key[0], attempt=key[1]), sync=False)
             if self._size_bytes > self._compact_at_bytes:
-                self._compact()
+                with contextlib.suppress(OSError):  # a full disk: the next time
+                    self._compact()
 
     def close(self) -> None:
         """Close the file."""
@@ -129,6 +155,18 @@ class Journal:
             raise
         self._size_bytes += len(data)
         self._apply(record)
+
+    def _reserve(self, length: int) -> None:
+        """Have blocks for so many bytes behind the end; a file system that cannot do that gives none.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        offset, size = ctypes.c_int64(self._size_bytes), ctypes.c_int64(length)
+        if _LIBC.fallocate(self._fd, _KEEP_SIZE, offset, size) != 0:
+            code = ctypes.get_errno()
+            if code not in _NOT_SUPPORTED:
+                raise OSError(code, os.strerror(code), str(self._path))
 
     def _apply(self, record: Record) -> None:
         key = (record.job, record.attempt)
@@ -158,6 +196,7 @@ class Journal:
             except CorruptRecordError:
                 break
             place += _HEADER.size + length
+        self._size_bytes = place
         return len(data) - place
 
     def _compact(self) -> None:
@@ -175,13 +214,19 @@ class Journal:
             for held in self._held.values()
         ]
         new = self._path.with_suffix(".new")
-        with new.open("wb") as file:
-            file.write(b"".join(records))
-            file.flush()
-            os.fsync(file.fileno())
-            self._size_bytes = file.tell()
-        self._compact_at_bytes = max(_COMPACT_BYTES, 4 * self._size_bytes)
+        whole = b"".join(records)
+        try:
+            with new.open("wb") as file:
+                file.write(whole)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
+            raise
         new.replace(self._path)
+        self._size_bytes = len(whole)
+        self._compact_at_bytes = max(_COMPACT_BYTES, 4 * self._size_bytes)
         folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)

@@ -5,6 +5,7 @@ Whatever is in here is told to each agent until it has been acknowledged: a resu
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 
 import structlog
@@ -126,7 +127,8 @@ class Ledger:
         try:
             self._journal.start(key, session)
         except OSError:
-            file.close()
+            with contextlib.suppress(OSError):
+                file.close()
             self._spool.remove(*key)
             raise
         self._open[key] = file
@@ -142,14 +144,26 @@ class Ledger:
         self._open.pop(key, None)
         self._closed[key] = state
 
+    def refuse(self, key: Key, result: Result) -> None:
+        """Note that an attempt ended before it began, without a log: there may be no room for one.
+
+        Raises:
+            OSError: it could not be noted.
+        """
+        self._journal.finish(key, result)
+
     def end_unstarted(self, key: Key, status: Status, message: str) -> None:
         """Note that an attempt ended before it began: a later start of it runs nothing.
 
         Raises:
             OSError: it could not be noted.
         """
-        state = self._spool.create(*key).close()
-        self.end(key, Result(status=status, message=message, log_sha256=state.sha256), state)
+        try:
+            state = self._spool.create(*key).close()
+        except OSError:
+            self.refuse(key, Result(status=status, message=message))
+        else:
+            self.end(key, Result(status=status, message=message, log_sha256=state.sha256), state)
 
     def acknowledge(self, key: Key) -> None:
         """Forget an attempt whose result the master has."""
