@@ -29,6 +29,7 @@ from cicd.actors.base import Inbox
 from cicd.actors.blob_cache import BlobCache
 from cicd.actors.courier import Courier
 from cicd.actors.crash import die
+from cicd.actors.disk_keeper import DiskKeeper
 from cicd.actors.heartbeat import Heartbeat
 from cicd.actors.joining import GoneError, Joining
 from cicd.actors.local_link import LocalLink
@@ -38,11 +39,12 @@ from cicd.clock import Clock, SystemClock
 from cicd.config import MinionConfig, load_minion
 from cicd.core.agent.steps import EXIT_ENROL, EXIT_OK, EXIT_REFUSED, BeatNow
 from cicd.core.health import HealthLimits
+from cicd.core.retention import DAY_S, CacheRules
 from cicd.errors import CicdError
 from cicd.logs import set_up_logs
 from cicd.messages.base import MinionId, Wire
 from cicd.messages.cluster import Disk, Load
-from cicd.messages.jobhost import LOCAL_VERSION, TO_AGENT, AgentHello, HostHello, LogClosed, LogGrew
+from cicd.messages.jobhost import LOCAL_VERSION, TO_AGENT, AgentHello, DiskReport, HostHello, LogClosed, LogGrew
 from cicd.messages.minion import Hello
 from cicd.plugins.platform_tags import minion_tags
 from cicd.transport.base import Dialer, LinkState
@@ -139,6 +141,13 @@ class Agent:
         self._host = LocalLink(sock, TO_AGENT, "jobhost", self._from_host, self._host_gone)
         data_dir = config.minion.data_dir
         cache = BlobCache(data_dir / "cache", lambda news: self._to_courier.put([news]), clock)
+        retention = config.retention
+        rules = CacheRules(
+            cache_bytes=retention.cache_bytes,
+            cache_age_s=retention.cache_days * DAY_S,
+            total_bytes=config.quota.minion_bytes,
+        )
+        self._disk = DiskKeeper(cache, rules, clock)
         self._courier = Courier.start(
             inbox=self._to_courier,
             dialer=self._bulk,
@@ -148,6 +157,7 @@ class Agent:
             on_fetched=lambda fetched: self._to_minion.put([fetched]),
             clock=clock,
             die=die,
+            on_disk=self._disk.keep,
         )
         self._heartbeat = Heartbeat.start(lambda: self._to_minion.put([BeatNow()]), FIRST_PERIOD_S, die)
         self._minion = Minion.start(
@@ -158,8 +168,8 @@ class Agent:
             on_session=lambda session: self._to_courier.put([session]),
             on_period=self._heartbeat.tell,
             hello=hello,
-            load=lambda: measure(data_dir),
             health=self_health(config, clock),
+            load=self._disk.filling(lambda: measure(data_dir)),
             clock=clock,
             leave=self._leave,
             die=die,
@@ -202,9 +212,11 @@ class Agent:
     def _from_host(self, messages: Sequence[Wire]) -> None:
         """Sort what the jobhost says: logs are the Courier's, the first word is for both, the rest the Minion's."""
         for message in messages:
-            if isinstance(message, LogGrew | LogClosed | HostHello):
+            if isinstance(message, LogGrew | LogClosed | HostHello | DiskReport):
                 self._to_courier.put([message])
-            if not isinstance(message, LogGrew | LogClosed):
+            if isinstance(message, DiskReport):
+                self._disk.take(message)
+            elif not isinstance(message, LogGrew | LogClosed):
                 self._to_minion.put([message])
 
 

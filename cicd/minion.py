@@ -39,6 +39,9 @@ def settings_of(config: MinionConfig, config_file: Path | None, overrides: dict[
     flags = {f"CICD_{key.replace('.', '_').upper()}": str(value) for key, value in overrides.items()}
     return HostSettings(
         name=config.minion.name,
+        job_quota_bytes=config.quota.job_bytes,
+        minion_quota_bytes=config.quota.minion_bytes,
+        failed_workspaces_s=config.retention.failed_workspaces_h * 3600,
         slots=config.minion.slots,
         cancel_grace_s=config.jobs.cancel_grace_s,
         keep_workspaces=config.jobs.keep_workspaces,

@@ -6,6 +6,7 @@ unpacks it, so that neither logs nor other fetches wait for that.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from cicd.errors import CicdError
 from cicd.messages.base import Digest
 from cicd.messages.bulk import CHUNK_BYTES, BlobKind, BlobRead
 from cicd.plugins.artifact import unpack
+from cicd.plugins.child.workspace import remove_tree
 
 READS_IN_FLIGHT = 8
 STUCK_S = 5.0
@@ -81,6 +83,8 @@ class BlobCache:
             (folder / kind).mkdir(parents=True, exist_ok=True)
         for partial in folder.glob("*.partial"):
             partial.unlink()
+        for gone in folder.glob("*/.gone-*"):
+            self._unpacker.submit(remove_tree, str(gone))
 
     def want(self, kind: BlobKind, digest: Digest) -> None:
         """See to it that a blob is here."""
@@ -88,14 +92,23 @@ class BlobCache:
         if failed is not None and self._clock.boot_s() - failed > FORGET_ERROR_S:
             del self._failed[digest]
             self._states.pop(digest, None)
-        if digest in self._states:
+        known = self._states.get(digest)
+        if known is not None and known.ready:
+            self._touch(known.folder)
+        if known is not None:
             return
         state = self._states[digest] = BlobState(folder=self._folder / kind / digest)
         if state.folder.exists():
+            self._touch(state.folder)
             state.ready = True
             return
         partial = self._folder / f"{digest}.partial"
-        fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            state.error = f"{kind} {digest[:12]} cannot be fetched: {partial}: {error.strerror}"
+            self._failed[digest] = self._clock.boot_s()
+            return
         self._fetches[digest] = _Fetch(
             kind=kind, digest=digest, partial=partial, state=state, fd=fd, heard_boot_s=self._clock.boot_s()
         )
@@ -103,6 +116,20 @@ class BlobCache:
     def state(self, kind: BlobKind, digest: Digest) -> BlobState:
         """Return how a blob stands; one that nobody wanted is not here."""
         return self._states.get(digest) or BlobState(folder=self._folder / kind / digest)
+
+    def drop(self, kind: BlobKind, digest: Digest) -> bool:
+        """Let a blob go that nobody uses; it is fetched again when it is wanted. Return whether it was here."""
+        if digest in self._fetches:
+            return False
+        folder = self._folder / kind / digest
+        aside = self._folder / kind / f".gone-{digest}"
+        try:
+            folder.rename(aside)
+        except OSError:
+            return False
+        self._states.pop(digest, None)
+        self._unpacker.submit(remove_tree, str(aside))
+        return True
 
     def reads(self) -> Iterator[BlobRead]:
         """Return the reads to send now."""
@@ -161,6 +188,12 @@ class BlobCache:
         for fetch in self._fetches.values():
             os.close(fetch.fd)
         self._fetches.clear()
+
+    def _touch(self, folder: Path) -> None:
+        """Note that a blob was asked for: the cache is kept small from the end that was used longest ago."""
+        now = self._clock.wall_s()
+        with contextlib.suppress(OSError):
+            os.utime(folder, (now, now))
 
     def _rewind(self, fetch: _Fetch) -> None:
         fetch.heard_boot_s = self._clock.boot_s()

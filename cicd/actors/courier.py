@@ -23,7 +23,7 @@ from cicd.clock import Clock
 from cicd.codec import Codec
 from cicd.core.agent.steps import Fetched
 from cicd.errors import ProtocolError
-from cicd.messages.base import ErrorReply, JobId, MinionId, Wire
+from cicd.messages.base import Digest, ErrorReply, JobId, MinionId, Wire
 from cicd.messages.bulk import (
     TO_MINION,
     BlobData,
@@ -35,7 +35,7 @@ from cicd.messages.bulk import (
     LogEndAck,
     LogOpen,
 )
-from cicd.messages.jobhost import HostHello, LogClosed, LogGrew, LogStored
+from cicd.messages.jobhost import DiskReport, HostHello, LogClosed, LogGrew, LogStored
 from cicd.messages.minion import RunJob
 from cicd.transport.base import Dialer, LinkState
 
@@ -55,6 +55,7 @@ class Courier(Actor):
         cache: where fetched things are kept.
         tell_host: sends messages to the jobhost.
         on_fetched: called when an attempt's things are there, or cannot be had.
+        on_disk: called with each report of the disk, and with what is about to be used of the cache.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Courier(Actor):
         on_fetched: Callable[[Fetched], None],
         clock: Clock,
         die: Die,
+        on_disk: Callable[[DiskReport, set[Digest]], None] | None = None,
     ) -> None:
         super().__init__(die)
         self._inbox = inbox
@@ -76,6 +78,7 @@ class Courier(Actor):
         self._minion = minion
         self._tell_host = tell_host
         self._on_fetched = on_fetched
+        self._on_disk = on_disk
         self._clock = clock
         self._codec = Codec(TO_MINION)
         self._session = 0
@@ -130,6 +133,8 @@ class Courier(Actor):
                     self._cache.want(BlobKind.SOURCE, item.source)
             case HostHello() | LogGrew() | LogClosed():
                 self._host(item)
+            case DiskReport() if self._on_disk is not None:
+                self._on_disk(item, {digest for run in self._waiting for digest in (run.plugin, run.source)})
 
     def _host(self, message: HostHello | LogGrew | LogClosed) -> None:
         match message:

@@ -19,6 +19,7 @@ _COMMANDS = {
     "pipelines": ("cicd.cli.pipelines:pipelines", "Create, list, show, recompile and delete pipelines."),
     "minions": ("cicd.cli.minions:minions", "List, show, suspend and resume minions."),
     "tokens": ("cicd.cli.tokens:tokens", "Create, list and revoke the tokens that minions join with."),
+    "disk": ("cicd.cli.disk:disk", "What minions and master keep on their disks, and what was deleted and why."),
     "status": ("cicd.cli.status:status", "Is the master there, and what is it?"),
     "tap": ("cicd.cli.tap:tap", "Print what crosses a process's sockets."),
     "replay": ("cicd.cli.replay:replay", "Decide again what a master decided, and compare."),

@@ -161,6 +161,7 @@ def reasons(view: MinionView) -> list[str]:
 
 def _print_minion(settings: Settings, view: MinionView) -> None:
     from cicd.cli import words
+    from cicd.cli.disk import fields as disk_fields
     from cicd.cli.output import when
     from cicd.clock import SystemClock
 
@@ -195,6 +196,7 @@ def _print_minion(settings: Settings, view: MinionView) -> None:
                 "disk",
                 f"{words.size(disk.free_bytes)} of {words.size(disk.total_bytes)} free" if disk.total_bytes else "",
             ),
+            *disk_fields(view),
             ("running", "\n".join(view.running)),
         ]
     )

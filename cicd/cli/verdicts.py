@@ -22,6 +22,7 @@ _CAUSE = {
     Cause.KILLED: "somebody sent its process a signal: the job itself, or somebody on the machine",
     Cause.OUT_OF_MEMORY: "it ran out of memory",
     Cause.DISK: "the disk is full",
+    Cause.QUOTA: "it took more of the disk than it may",
     Cause.TIMEOUT: "it ran longer than its limit",
     Cause.CANCELLED: "it was cancelled",
     Cause.PROTOCOL: "it broke the conversation with its host",

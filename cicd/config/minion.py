@@ -11,6 +11,7 @@ import msgspec
 from cicd.config.loading import configuration, load, private_file_problem
 from cicd.config.places import default_data_dir, host_name
 from cicd.config.types import (
+    Bytes,
     Count,
     Log,
     NotNegative,
@@ -122,6 +123,32 @@ class Health(Section, frozen=True):
     checks: tuple[Check, ...] = ()
 
 
+class Quota(Section, frozen=True):
+    """`[quota]`: what of the disk may be taken. 0: no limit.
+
+    Attributes:
+        job_bytes: the folder of one attempt; one that outgrows it is killed.
+        minion_bytes: everything below `data_dir`: the cache gives way first.
+    """
+
+    job_bytes: Bytes = 0
+    minion_bytes: Bytes = 0
+
+
+class Retention(Section, frozen=True):
+    """`[retention]`: how long things stay. 0: `failed_workspaces_h` not at all, the others for ever.
+
+    Attributes:
+        failed_workspaces_h: folders of failed attempts. Hours.
+        cache_days: plugins and source trees since they were last asked for.
+        cache_bytes: all plugins and source trees together; what was used longest ago goes first.
+    """
+
+    failed_workspaces_h: SecondsOrZero = 0.0
+    cache_days: SecondsOrZero = 30.0
+    cache_bytes: Bytes = 20 * 1024**3
+
+
 class Agent(Section, frozen=True):
     """`[agent]`: the process of the minion that speaks to the master.
 
@@ -142,6 +169,8 @@ class MinionConfig(Section, frozen=True):
     master: Remote = Remote()
     jobs: Jobs = Jobs()
     health: Health = Health()
+    quota: Quota = Quota()
+    retention: Retention = Retention()
     agent: Agent = Agent()
     tap: Tap = Tap()
     log: Log = Log()

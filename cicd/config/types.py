@@ -12,6 +12,8 @@ SecondsOrZero = Annotated[float, msgspec.Meta(ge=0, le=10_000_000)]
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 """0 to 100."""
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
+Bytes = Annotated[int, msgspec.Meta(ge=0)]
+"""An amount of disk; 0 where that is said to mean no limit."""
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 

@@ -36,6 +36,8 @@ class Cause(StrEnum):
     """SIGKILL, neither by cicd nor for memory: by the job itself, or by somebody on the machine."""
     OUT_OF_MEMORY = "out_of_memory"
     DISK = "disk"
+    QUOTA = "quota"
+    """It took more of the disk than it may."""
     TIMEOUT = "timeout"
     CANCELLED = "cancelled"
     PROTOCOL = "protocol"

@@ -71,12 +71,14 @@ class Means:
         clock: for the times in results.
         grace_s: between asking and killing a job that ran too long.
         ooms: counts what is killed for memory.
+        name: the minion's, for messages.
     """
 
     zygotes: ZygotePool
     clock: Clock
     grace_s: float
     ooms: OomWatch
+    name: str = "this minion"
 
 
 class _OverError(Exception):
@@ -137,6 +139,7 @@ class Attempt:
         self._timers: list[asyncio.TimerHandle] = []
         self._started_boot_s = means.clock.boot_s()
         self._ooms = means.ooms.open_kills()
+        self._free_bytes: int | None = None
         self.pid = 0
         self.reaper = 0
         self.started_s = means.clock.wall_s()
@@ -201,6 +204,7 @@ class Attempt:
         except Exception as error:
             log.exception("attempt.bug", **self._names())
             own = failed(f"a bug of cicd: {error!r}", FailureKind.INFRASTRUCTURE)
+        self._free_bytes = self._disk_free_bytes()  # now: its folder goes soon after its processes
         exited = await self._finish_tree(graceful=own is not None)
         pipe.finish()
         address.cancel()
@@ -344,10 +348,10 @@ class Attempt:
         self.end(verdict, self._means.grace_s)
 
     def _log_failed(self, error: OSError) -> None:
-        cause = Cause.DISK if error.errno in _FULL else Cause.HOST
-        self.end(
-            Verdict(Status.FAILED, f"the log cannot be written: {error}", FailureKind.INFRASTRUCTURE, cause=cause), 0
-        )
+        cause, why = Cause.HOST, f"the log cannot be written: {error}"
+        if error.errno in _FULL:
+            cause, why = Cause.DISK, f"disk full on {self._means.name}: the log cannot be written"
+        self.end(Verdict(Status.FAILED, why, FailureKind.INFRASTRUCTURE, cause=cause), 0)
 
     def _result(self, own: Result | None, exited: Exit) -> tuple[Result, LogState]:
         state = self._log.close()
@@ -369,10 +373,14 @@ class Attempt:
 
     def _seen(self) -> Seen:
         ooms = self._means.ooms
+        free = self._free_bytes if self._free_bytes is not None else self._disk_free_bytes()
+        return Seen(ooms.since(self._ooms), ooms.scope, ooms.memory_bytes, free, self._means.name)
+
+    def _disk_free_bytes(self) -> int | None:
         folder = self._place.folder
-        while not folder.exists():  # its reaper may have removed it by now
+        while not folder.exists():  # not made yet, or removed by now
             folder = folder.parent
-        return Seen(ooms.since(self._ooms), ooms.scope, ooms.memory_bytes, disk_free_bytes(folder))
+        return disk_free_bytes(folder)
 
     def _spawn(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._loop.create_task(call)

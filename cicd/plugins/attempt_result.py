@@ -9,7 +9,7 @@ import msgspec
 
 from cicd.messages.evidence import Blame, Cause
 from cicd.messages.run import FailureKind, Result, Status, Usage
-from cicd.plugins.evidence import Seen, died_for_memory, with_evidence
+from cicd.plugins.evidence import Seen, died_for_memory, failed_for_disk, with_evidence
 from cicd.plugins.supervised import Exit
 
 _TEXT_LIMIT = 2000
@@ -58,13 +58,19 @@ def result_of(
     """
     if verdict is None and exited.cause == "lease":
         verdict = lost("the minion's lease ran out", Cause.LEASE, stalled_s=stalled_s)
-    result = _decide(own, exited, verdict, for_memory=died_for_memory(own, exited, seen))
+    for_memory = died_for_memory(own, exited, seen)
+    for_disk = verdict is None and not for_memory and failed_for_disk(own, exited, seen)
+    result = _decide(own, exited, verdict, for_memory=for_memory)
     said = result is own
+    if for_disk:
+        result = _crowded(result, seen)
     usage = Usage(cpu_user_s=exited.user_s, cpu_system_s=exited.system_s, max_rss_bytes=exited.max_rss_bytes)
     exit_code = result.exit_code
     if own is None and exited.code is not None:
         exit_code = exited.code
     result = msgspec.structs.replace(result, usage=usage, exit_code=exit_code, signal=0 if own else exited.signal)
+    if for_disk:
+        return with_evidence(result, exited, seen, early=Cause.DISK)
     if verdict is None or said:
         return with_evidence(result, exited, seen, said=said)
     early, stalled_s = verdict.cause, verdict.stalled_s
@@ -105,6 +111,11 @@ def _decide(own: Result | None, exited: Exit, verdict: Verdict | None, *, for_me
 def _starved(own: Result) -> Result:
     message = f"out of memory: what the job had started was killed ({own.message})"
     return msgspec.structs.replace(own, failure_kind=FailureKind.OUT_OF_MEMORY, message=message[:_TEXT_LIMIT])
+
+
+def _crowded(result: Result, seen: Seen) -> Result:
+    message = f"disk full on {seen.minion}: {result.message}"
+    return msgspec.structs.replace(result, failure_kind=FailureKind.INFRASTRUCTURE, message=message[:_TEXT_LIMIT])
 
 
 def _without_result(exited: Exit, *, for_memory: bool) -> Result:

@@ -56,6 +56,7 @@ _BY_CAUSE = {
     Cause.STOPPED: Blame.MACHINE,
     Cause.HOST: Blame.MACHINE,
     Cause.DISK: Blame.MACHINE,
+    Cause.QUOTA: Blame.CODE,
 }
 
 
@@ -68,12 +69,27 @@ class Seen:
         oom_scope: "cgroup" or "machine".
         memory_bytes: what all processes there may use together; 0: not known.
         disk_free_bytes: free on the disk of the workspaces; None: not known.
+        minion: its name.
     """
 
     oom_kills: int | None = None
     oom_scope: str = ""
     memory_bytes: int = 0
     disk_free_bytes: int | None = None
+    minion: str = ""
+
+
+FULL_BYTES = 4 * 1024 * 1024
+"""A disk with less than this free is full: hardly anything can be written in one piece."""
+
+
+def failed_for_disk(own: Result | None, exited: Exit, seen: Seen) -> bool:
+    """Return whether the disk was full when the attempt failed, by its own word or by ending without one."""
+    if seen.disk_free_bytes is None or seen.disk_free_bytes >= FULL_BYTES:
+        return False
+    if own is None:
+        return not exited.cause and exited.signal in (0, signal.SIGBUS)
+    return own.status is Status.FAILED
 
 
 def died_for_memory(own: Result | None, exited: Exit, seen: Seen) -> bool:

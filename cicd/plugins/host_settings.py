@@ -23,6 +23,9 @@ class HostSettings:
         agent_restart_delay_s: between the agent's end and its next start.
         checks: self-checks.
         name: the minion's, for messages.
+        job_quota_bytes: what an attempt's folder may take; 0: no limit.
+        minion_quota_bytes: what the minion may keep altogether; 0: no limit.
+        failed_workspaces_s: how long folders of failed attempts stay; 0: not at all.
     """
 
     slots: int
@@ -35,3 +38,6 @@ class HostSettings:
     agent_restart_delay_s: float = 0.5
     checks: tuple[HealthCheck, ...] = ()
     name: str = "this minion"
+    job_quota_bytes: int = 0
+    minion_quota_bytes: int = 0
+    failed_workspaces_s: float = 0.0

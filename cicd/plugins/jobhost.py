@@ -31,6 +31,7 @@ from cicd.messages.evidence import Cause
 from cicd.messages.jobhost import (
     LOCAL_VERSION,
     Cancel,
+    DiskReport,
     Fence,
     FenceDone,
     Finished,
@@ -60,9 +61,9 @@ from cicd.plugins.ledger import Ledger
 from cicd.plugins.leftovers import MARK, end_marked
 from cicd.plugins.log_notices import LogNotices
 from cicd.plugins.oom_watch import OomWatch, find_source
-from cicd.plugins.place import Place
 from cicd.plugins.python_runtime import plain_environment, scrubbed_environment
 from cicd.plugins.spool import SpoolFile
+from cicd.plugins.workspaces import Workspaces
 from cicd.plugins.zygote_pool import ZygotePool
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -104,7 +105,11 @@ class JobHost:
         self._notices = LogNotices(self._tell_growth)
         self._zygotes = ZygotePool(settings.zygote_idle_s, self._zygote_environment)
         self._means = Means(
-            zygotes=self._zygotes, clock=clock, grace_s=settings.cancel_grace_s, ooms=OomWatch(find_source())
+            zygotes=self._zygotes,
+            clock=clock,
+            grace_s=settings.cancel_grace_s,
+            ooms=OomWatch(find_source()),
+            name=settings.name,
         )
         self._agent = AgentLink(
             settings.agent_command,
@@ -115,6 +120,15 @@ class JobHost:
         )
         self._checks = HealthChecks(settings.checks, self._check_environment(), clock, self._agent.send)
         self._family = Family(self._known_pids, self._is_starting)
+        self._workspaces = Workspaces(
+            folder,
+            settings,
+            clock,
+            adopt=self._family.adopt,
+            loaded=lambda: self._zygotes.loaded,
+            end=lambda key, verdict: self._running[key][0].end(verdict, 0),
+            tell=self._tell_disk,
+        )
 
     # ---- its life
 
@@ -123,8 +137,7 @@ class JobHost:
         kernel.become_subreaper()
         self._recover()
         self._sockets = self._folder.make_sockets()
-        if helper := self._folder.clear_work() if not self._settings.keep_workspaces else None:
-            self._family.adopt(helper)
+        self._workspaces.recover()
         self._family.watch()
         self._checks.start()
         pulse = asyncio.create_task(self._pulse())
@@ -141,6 +154,7 @@ class JobHost:
             stopped.cancel()
             await self._checks.close()
             self._notices.close()
+            self._workspaces.close()
             self._zygotes.close()
             await self._family.end()
             self._lease.close()
@@ -170,6 +184,7 @@ class JobHost:
         while True:
             await asyncio.sleep(_PULSE_S)
             self._family.end_strays()
+            self._workspaces.keep_up()
             if not self._agent.behind:
                 self._agent.send(Pulse(boot_s=self._clock.boot_s()))
 
@@ -193,6 +208,8 @@ class JobHost:
             self._agent.send(self._checks.states)
         for key in (*left_out, *((state.job, state.attempt) for state in logs[_HELLO_LOGS:])):
             self._tell_end(key)
+        if report := self._workspaces.last_report:
+            self._tell_disk(report)
 
     def _hear(self, message: Wire) -> None:
         try:
@@ -304,12 +321,7 @@ class JobHost:
 
     def _launch(self, key: Key, message: Start, file: SpoolFile) -> None:
         self._places += 1
-        run = message.run_job
-        place = Place(
-            folder=self._folder.work / run.job / str(run.attempt),
-            socket_dir=self._sockets / str(self._places),
-            keep=self._settings.keep_workspaces,
-        )
+        place = self._workspaces.place(key, message, self._sockets / str(self._places))
         attempt = Attempt(
             message,
             place,
@@ -336,6 +348,7 @@ class JobHost:
                 log.exception("journal.failed", job=key[0], attempt=key[1], error=str(error))
                 await asyncio.sleep(_JOURNAL_RETRY_S)
         del self._running[key]
+        self._workspaces.ended(key, result)
         self._notices.closed(key)
         self._tell_end(key)
         log.info("attempt.ended", job=key[0], attempt=key[1], status=result.status, why=result.message)
@@ -367,6 +380,10 @@ class JobHost:
     def _tell_end(self, key: Key) -> None:
         for message in self._ledger.story(key):
             self._agent.send(message)
+
+    def _tell_disk(self, report: DiskReport) -> None:
+        if not self._agent.behind:
+            self._agent.send(report)
 
     def _tell_growth(self, key: Key) -> bool:
         file = self._ledger.log_of(key)

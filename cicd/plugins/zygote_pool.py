@@ -170,6 +170,11 @@ class ZygotePool:
         self._idle[artifact_dir] = handle
         return zygote.fork(settings, output_fd)
 
+    @property
+    def loaded(self) -> tuple[Path, ...]:
+        """The plugins that a process has loaded."""
+        return tuple({*self._live, *(zygote.artifact_dir for zygote in self._processes.values())})
+
     def failure(self, artifact_dir: Path) -> str:
         """Return what the last zygote of a plugin said when it ended before it was ready; "" if it did not."""
         return self._failures.get(artifact_dir, "")

@@ -1,6 +1,6 @@
 """The jobs that the jobhost's tests run: what honest and hostile ones do."""
 
-# ruff: noqa: T201, PTH110, S110, BLE001, PTH101  a user's code, as users write it
+# ruff: noqa: T201, PTH110, PTH123, S110, BLE001, PTH101  a user's code, as users write it
 
 import os
 import signal
@@ -109,6 +109,30 @@ def stubborn(ctx):
 @pipeline.job
 def chatty(ctx):
     return {"much": "x" * 20000}
+
+
+@pipeline.job
+def fills(ctx):
+    print("writing", flush=True)
+    with open("large", "wb") as file:
+        for _ in range(int(ctx.params["who"])):
+            file.write(b"x" * (1 << 20))
+            file.flush()
+    print("written", flush=True)
+    threading.Event().wait()
+
+
+@pipeline.job
+def prints(ctx):
+    with open("large", "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            pass
+    for _ in range(1000):
+        print("y" * 4095, flush=True)
+        time.sleep(0.001)
 
 
 @pipeline.job

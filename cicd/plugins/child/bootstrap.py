@@ -4,6 +4,7 @@
     serve ARTIFACT                           one plugin process, without a zygote (Describe)
     run FD                                   a reaper around any command; its settings are FD's first packet
     remove FOLDER...                         remove folders, where a large one must not block
+    measure FOLDER PARENT_PID                measure a minion's data folder, again and again
 
 PRELOAD is 1, or 0: the SDK only, the user's code is left to each attempt.
 """
@@ -106,7 +107,12 @@ def _run(descriptor: str) -> NoReturn:
     os._exit(0)
 
 
-_MODES: dict[str, Callable[..., NoReturn]] = {"zygote": _zygote, "serve": _serve, "run": _run}
+def _measure(folder: str, parent: str) -> NoReturn:
+    _module("measure").main(folder, parent)
+    os._exit(0)
+
+
+_MODES: dict[str, Callable[..., NoReturn]] = {"zygote": _zygote, "serve": _serve, "run": _run, "measure": _measure}
 
 
 def main(arguments: list[str]) -> None:

@@ -42,6 +42,10 @@ class Pace:
         self._clock = clock
         self._began = clock()
 
+    def begin(self) -> None:
+        """Begin to work after something else."""
+        self._began = self._clock()
+
     def step(self) -> None:
         """Rest if it is time to."""
         worked = self._clock() - self._began
@@ -101,6 +105,7 @@ class Meter:
 
     def round(self) -> None:
         """Measure all of it once."""
+        self._pace.begin()
         folders = [(job, attempt) for job in self._names("work") for attempt in self._names("work", job)]
         for job, attempt in folders:
             self._measure(job, attempt)
