@@ -68,7 +68,7 @@ def measure(data_dir: Path) -> Load:
     )
 
 
-def self_health(config: MinionConfig, clock: Clock) -> SelfHealth:
+def self_health(config: MinionConfig, clock: Clock, disk: DiskKeeper) -> SelfHealth:
     """Return what judges this machine by the configuration's limits."""
     health = config.health
     limits = HealthLimits(
@@ -79,7 +79,7 @@ def self_health(config: MinionConfig, clock: Clock) -> SelfHealth:
         checks={check.name: check.failures for check in health.checks},
     )
     memory_bytes = psutil.virtual_memory().total
-    return SelfHealth(limits, clock, memory_total_bytes=memory_bytes, cpus=os.cpu_count() or 0)
+    return SelfHealth(limits, clock, memory_total_bytes=memory_bytes, cpus=os.cpu_count() or 0, beside=disk.reasons)
 
 
 def greeting(config: MinionConfig) -> Hello:
@@ -168,7 +168,7 @@ class Agent:
             on_session=lambda session: self._to_courier.put([session]),
             on_period=self._heartbeat.tell,
             hello=hello,
-            health=self_health(config, clock),
+            health=self_health(config, clock, self._disk),
             load=self._disk.filling(lambda: measure(data_dir)),
             clock=clock,
             leave=self._leave,

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from cicd.actors.blob_cache import BlobCache
 from cicd.clock import Clock
-from cicd.core.retention import CacheRules, cache_to_drop
+from cicd.core.retention import CacheRules, cache_to_drop, over_quota
 from cicd.messages.base import Digest
 from cicd.messages.bulk import BlobKind
-from cicd.messages.cluster import Load
+from cicd.messages.cluster import HealthReason, Load
 from cicd.messages.disk import Deletion, DiskUse
 from cicd.messages.jobhost import DiskReport
 
@@ -58,6 +58,13 @@ class DiskKeeper:
             return replace(measure(), use=self._news())
 
         return measured
+
+    def reasons(self) -> tuple[HealthReason, ...]:
+        """Return that the minion keeps more than it may, if its cache could not give way far enough."""
+        with self._lock:
+            use = self._use
+        why = over_quota(use.total_bytes, self._rules.total_bytes) if use is not None else ""
+        return (HealthReason(source="quota", text=why),) if why else ()
 
     def keep(self, report: DiskReport, wanted: set[Digest]) -> None:
         """Let go of what the rules say; `wanted`: what attempts are about to begin with."""

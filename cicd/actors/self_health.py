@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from cicd.clock import Clock
-from cicd.core.health import HealthJudge, HealthLimits, Readings, clock_off_s, in_words
+from cicd.core.health import HealthJudge, HealthLimits, Readings, bounded, clock_off_s, in_words
 from cicd.messages.cluster import HealthReason, Load
 from cicd.messages.jobhost import Checks
 from cicd.messages.minion import Beat, BeatAck
@@ -20,9 +22,19 @@ class SelfHealth:
         limits: what is too much.
         memory_total_bytes: of this machine; 0: not known.
         cpus: of this machine; 0: not known.
+        beside: returns reasons that others have found.
     """
 
-    def __init__(self, limits: HealthLimits, clock: Clock, *, memory_total_bytes: int = 0, cpus: int = 0) -> None:
+    def __init__(
+        self,
+        limits: HealthLimits,
+        clock: Clock,
+        *,
+        memory_total_bytes: int = 0,
+        cpus: int = 0,
+        beside: Callable[[], tuple[HealthReason, ...]] = tuple,
+    ) -> None:
+        self._beside = beside
         self._judge = HealthJudge(limits)
         self._clock = clock
         self._memory_total_bytes = memory_total_bytes
@@ -59,7 +71,7 @@ class SelfHealth:
             cpus=self._cpus,
             clock_off_s=self._off_s,
         )
-        reasons = self._judge.reasons(readings, self._clock.boot_s())
+        reasons = bounded((*self._judge.reasons(readings, self._clock.boot_s()), *self._beside()))
         sources = tuple(reason.source for reason in reasons)
         if sources != self._sources:
             self._sources = sources

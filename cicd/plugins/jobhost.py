@@ -34,7 +34,6 @@ from cicd.messages.jobhost import (
     DiskReport,
     Fence,
     FenceDone,
-    Finished,
     Grant,
     HostHello,
     Leave,
@@ -46,7 +45,7 @@ from cicd.messages.jobhost import (
     Started,
     Stopping,
 )
-from cicd.messages.run import FailureKind, Result, Status
+from cicd.messages.run import Status
 from cicd.plugins.agent_link import AgentLink
 from cicd.plugins.attempt import Attempt, Means
 from cicd.plugins.attempt_result import Verdict, expired, lost
@@ -250,25 +249,11 @@ class JobHost:
             except OSError as error:
                 if error.errno not in NO_ROOM:
                     raise
-                self._no_room(key, error)
+                log.error("attempt.no_room", job=run.job, attempt=run.attempt, error=str(error))  # noqa: TRY400  the disk
+                for told in self._ledger.no_room(key, self._settings.name):
+                    self._agent.send(told)
             else:
                 self._launch(key, message, file)
-
-    def _no_room(self, key: Key, error: OSError) -> None:
-        """Fail an attempt that a full disk keeps from beginning: asked for again and again it would never end."""
-        log.error("attempt.no_room", job=key[0], attempt=key[1], error=str(error))
-        result = Result(
-            status=Status.FAILED,
-            failure_kind=FailureKind.INFRASTRUCTURE,
-            message=f"disk full on {self._settings.name}: the job was not started",
-        )
-        try:
-            self._ledger.refuse(key, result)
-        except OSError:
-            # Not even that: told, and not remembered. Nothing was begun, so it may be asked for again.
-            self._agent.send(Finished(job=key[0], attempt=key[1], result=result))
-        else:
-            self._tell_end(key)
 
     def _refusal(self, message: Start) -> str:
         run = message.run_job

@@ -144,13 +144,23 @@ class Ledger:
         self._open.pop(key, None)
         self._closed[key] = state
 
-    def refuse(self, key: Key, result: Result) -> None:
-        """Note that an attempt ended before it began, without a log: there may be no room for one.
+    def no_room(self, key: Key, minion: str) -> list[Wire]:
+        """Fail an attempt that a full disk keeps from beginning, without a log; return what the agent is told.
 
-        Raises:
-            OSError: it could not be noted.
+        Asked for again and again it would never end.
         """
-        self._journal.finish(key, result)
+        result = Result(
+            status=Status.FAILED,
+            failure_kind=FailureKind.INFRASTRUCTURE,
+            message=f"disk full on {minion}: the job was not started",
+            evidence=Evidence(blame=Blame.MACHINE, cause=Cause.DISK),
+        )
+        try:
+            self._journal.finish(key, result)
+        except OSError:
+            # Told, and not remembered: nothing was begun, so it may be asked for again.
+            return [Finished(job=key[0], attempt=key[1], result=result)]
+        return self.story(key)
 
     def end_unstarted(self, key: Key, status: Status, message: str) -> None:
         """Note that an attempt ended before it began: a later start of it runs nothing.
@@ -161,7 +171,7 @@ class Ledger:
         try:
             state = self._spool.create(*key).close()
         except OSError:
-            self.refuse(key, Result(status=status, message=message))
+            self._journal.finish(key, Result(status=status, message=message))
         else:
             self.end(key, Result(status=status, message=message, log_sha256=state.sha256), state)
 

@@ -79,3 +79,13 @@ def test_a_full_disk_is_a_blob_that_cannot_be_had(cache, clock, tmp_path, monkey
     (tmp_path / ("d" * 64 + ".partial")).mkdir()
     cache.want(BlobKind.PLUGIN, Digest("d" * 64))
     assert "cannot be fetched" in cache.state(BlobKind.PLUGIN, Digest("d" * 64)).error
+
+
+def test_a_minion_that_keeps_more_than_it_may_is_not_well(cache, clock):
+    keeper = DiskKeeper(cache, CacheRules(total_bytes=1024), clock)
+    assert keeper.reasons() == ()
+    keeper.take(report(clock, workspaces_bytes=1024))
+    assert keeper.reasons() == ()
+    keeper.take(report(clock, workspaces_bytes=1024, spool_bytes=1024))
+    (reason,) = keeper.reasons()
+    assert (reason.source, reason.text) == ("quota", "disk quota: 2 KiB used, 1 KiB allowed")
