@@ -18,6 +18,7 @@ import structlog
 
 from cicd.actors.base import Actor, Inbox, Wake
 from cicd.actors.crash import Die
+from cicd.actors.drops import is_news
 from cicd.actors.log_files import LogFile, LogFiles
 from cicd.actors.store import StoreClient
 from cicd.codec import Codec, UnknownKindError
@@ -184,7 +185,8 @@ class Archive(Actor):
         own = minion_of_user(user)
         if (own is not None and own != hello.minion) or (own is None and record is not None and record.key):
             self.dropped["spoofed"] += 1
-            log.warning("minion.spoofed", user=user, claimed=hello.minion, kind="BulkHello")
+            if is_news(count := self.dropped["spoofed"]):
+                log.warning("minion.spoofed", user=user, claimed=hello.minion, kind="BulkHello", count=count)
             self._minion_of.pop(peer, None)
             return
         if record is None or record.fenced or hello.session < record.session:

@@ -8,6 +8,11 @@ from collections.abc import Mapping
 from cicd.transport.base import Listener
 
 
+def is_news(count: int) -> bool:
+    """Return whether the `count`-th frame of a kind is worth a line in the log: 1, 2, 4, 8, ... or peers fill disks."""
+    return count & (count - 1) == 0
+
+
 class Drops:
     """Counters by socket; each is written by one actor, all are read by any thread.
 

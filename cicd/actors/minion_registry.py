@@ -14,6 +14,7 @@ import structlog
 
 from cicd.actors.base import Actor, Inbox, Wake
 from cicd.actors.crash import Die
+from cicd.actors.drops import is_news
 from cicd.actors.routes import Routes
 from cicd.codec import Codec, UnknownKindError
 from cicd.core.events import (
@@ -99,7 +100,9 @@ class MinionRegistry(Actor):
         claimed = message.minion if isinstance(message, Hello) else minion
         if own is not None and claimed is not None and claimed != own:
             self.dropped["spoofed"] += 1
-            log.warning("minion.spoofed", minion=own, claimed=claimed, kind=type(message).__name__)
+            if is_news(self.dropped["spoofed"]):
+                count, kind = self.dropped["spoofed"], type(message).__name__
+                log.warning("minion.spoofed", minion=own, claimed=claimed, kind=kind, count=count)
             return None
         if isinstance(message, Hello):
             return MinionSaidHello(
@@ -127,7 +130,11 @@ class MinionRegistry(Actor):
         if isinstance(message, Goodbye):
             return MinionSaidGoodbye(minion=minion, goodbye=message)
         if isinstance(message, ErrorReply):
-            log.warning("minion.refused_a_message", minion=minion, code=message.code, kind=message.kind)
+            self.dropped["error_reply"] += 1
+            if is_news(count := self.dropped["error_reply"]):
+                log.warning(
+                    "minion.refused_a_message", minion=minion, code=message.code, kind=message.kind, count=count
+                )
         return None
 
     def _answer(self, delivery: Delivery, message: ErrorReply) -> None:
