@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test quick fault lint format generate bench deps wheel-env clean
+.PHONY: help demo dev test quick fault fuzz lint format generate bench deps wheel-env clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ quick: $(ENV)  ## the tests that start no cluster
 fault: $(ENV) wheel-env  ## the fault, fuzz and load tests in their full size: hours; the figures go into fault.jsonl
 	CICD_TEST_PYTHON=$(CURDIR)/$(WHEEL_VENV)/bin/python CICD_FIGURES=$(CURDIR)/fault.jsonl \
 		$(RUN) -m pytest tests/fault tests/simulation --full -o timeout=14400 -s $(PYTEST_ARGS)
+
+fuzz: $(ENV)  ## a million damaged frames into a master's sockets; minutes
+	CICD_FIGURES=$(CURDIR)/fault.jsonl $(RUN) -m pytest tests/fault/test_hostile.py --full -o timeout=3600 -s $(PYTEST_ARGS)
 
 lint: $(ENV)  ## style, types, layers, and whether what is generated is up to date
 	$(RUN) -m ruff check .
