@@ -30,6 +30,7 @@ from cicd.actors.desk.tools import About, Tools
 from cicd.actors.drops import Drops
 from cicd.actors.endpoints import Endpoints, publish
 from cicd.actors.enroller import Enroller
+from cicd.actors.explainer import Explainer, ExplainerClient
 from cicd.actors.gate import Gate
 from cicd.actors.heartbeat import HeartbeatMonitor
 from cicd.actors.log_files import LogFiles
@@ -182,10 +183,12 @@ class Master:
             token = new_token(server_keys.public)
             return token.id, token.client_keys().public, token.render()
 
+        explainer = Explainer.start(data_dir / JOURNAL, self.journal, clock, die)
         tools = Tools(
             storage=self.storage,
             store=store,
             scheduler=scheduler,
+            explainer=ExplainerClient(explainer),
             events=events,
             compiler=compiler,
             logs=LogFiles(data_dir / "logs"),
@@ -205,6 +208,7 @@ class Master:
             registry,
             enroller,
             archive,
+            explainer,
             scheduler_actor,
             store_actor,
         ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cicd.cli.explain import explain
 from cicd.cli.settings import Settings, common, pass_settings
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ _RUN_HELP = "RUN is an id, PIPELINE#NUMBER, or a pipeline's name for its newest 
 
 @click.group()
 def runs() -> None:
-    """List, show and cancel runs."""
+    """List, show, explain and cancel runs."""
+
+
+runs.add_command(explain)
 
 
 @runs.command("list")

@@ -13,6 +13,7 @@ import msgspec
 from cicd.messages.client import (
     Answer,
     Call,
+    ExplainRun,
     FollowBuild,
     FollowRun,
     JobView,
@@ -21,6 +22,7 @@ from cicd.messages.client import (
     PipelineAnswer,
     ReadLog,
     RunAnswer,
+    StoryLines,
 )
 from cicd.messages.run import RunRecord, RunState
 
@@ -105,6 +107,31 @@ class RunPosition:
         return self._call
 
 
+class StoryPosition:
+    """Of a run's story: it comes from its beginning again, and what was there is left out."""
+
+    def __init__(self, call: ExplainRun) -> None:
+        self._call = call
+        self._had = 0
+        self._at = 0
+        self.whole = False
+
+    def accept(self, answer: Answer) -> Answer | None:
+        """Leave out as many lines as the caller has."""
+        if not isinstance(answer, StoryLines):
+            return answer
+        self.whole = answer.last
+        known = max(0, self._had - self._at)
+        self._at += len(answer.lines)
+        self._had = max(self._had, self._at)
+        return msgspec.structs.replace(answer, lines=answer.lines[known:])
+
+    def rest(self) -> Call:
+        """Ask for all of it."""
+        self._at = 0
+        return self._call
+
+
 class _Text:
     def __init__(self, offset: int) -> None:
         self.offset = offset
@@ -130,4 +157,6 @@ def position_of(call: Call) -> Position:
         return BuildPosition(call)
     if isinstance(call, FollowRun):
         return RunPosition(call)
+    if isinstance(call, ExplainRun):
+        return StoryPosition(call)
     raise TypeError(f"{type(call).__name__} is answered once: call() it")

@@ -101,3 +101,8 @@ def _state(entry: MinionEntry) -> str:
 def _short(texts: list[str]) -> str:
     more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
     return ", ".join(texts[:_SHOWN]) + more
+
+
+def of_minion(entry: MinionEntry) -> str:
+    """Return how a minion stands towards new jobs, in words."""
+    return _state(entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cicd.actors.desk.explain_calls import ExplainCalls
 from cicd.actors.desk.log_calls import LogCalls
 from cicd.actors.desk.master_calls import MasterCalls
 from cicd.actors.desk.minion_calls import MinionCalls
@@ -35,6 +36,7 @@ class Calls:
             MasterCalls(tools),
             PipelineCalls(tools),
             RunCalls(tools),
+            ExplainCalls(tools),
             LogCalls(tools),
             MinionCalls(tools),
             TokenCalls(tools),

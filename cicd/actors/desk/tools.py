@@ -11,6 +11,7 @@ import pykka
 
 from cicd.actors.base import Inbox
 from cicd.actors.desk.streams import Stream
+from cicd.actors.explainer import ExplainerClient
 from cicd.actors.log_files import LogFiles
 from cicd.actors.pipeline_compiler import PipelineCompiler
 from cicd.actors.scheduler import SchedulerClient
@@ -53,6 +54,7 @@ class Tools:
     storage: Storage
     store: StoreClient
     scheduler: SchedulerClient
+    explainer: ExplainerClient
     events: Inbox[Event]
     compiler: pykka.ActorRef[PipelineCompiler]
     logs: LogFiles

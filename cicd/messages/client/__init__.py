@@ -43,6 +43,7 @@ from cicd.messages.client.runs import (
     ShowRun,
     StartRun,
 )
+from cicd.messages.client.story import ExplainRun, StoryKind, StoryLine, StoryLines
 from cicd.messages.client.tokens import CreateToken, ListTokens, RevokeToken, TokenAnswer, TokenPage
 from cicd.messages.client.views import JobView, MinionView, PipelineView
 
@@ -62,6 +63,7 @@ __all__ = [
     "Done",
     "DrainMinion",
     "End",
+    "ExplainRun",
     "Failure",
     "FollowBuild",
     "FollowRun",
@@ -97,6 +99,9 @@ __all__ = [
     "Status",
     "StatusAnswer",
     "StopStream",
+    "StoryKind",
+    "StoryLine",
+    "StoryLines",
     "SuspendMinion",
     "TokenAnswer",
     "TokenPage",

@@ -34,6 +34,7 @@ from cicd.messages.client.runs import (
     ShowRun,
     StartRun,
 )
+from cicd.messages.client.story import ExplainRun, StoryLines
 from cicd.messages.client.tokens import CreateToken, ListTokens, RevokeToken, TokenAnswer, TokenPage
 
 
@@ -56,6 +57,7 @@ Call = (
     | CancelRun
     | RetryRun
     | ResolveJob
+    | ExplainRun
     | ReadLog
     | ListMinions
     | ShowMinion
@@ -74,6 +76,7 @@ Answer = (
     | PipelinePage
     | RunAnswer
     | RunPage
+    | StoryLines
     | LogText
     | LogEndInfo
     | MinionAnswer
