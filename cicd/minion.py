@@ -47,6 +47,8 @@ def settings_of(config: MinionConfig, config_file: Path | None, overrides: dict[
         keep_workspaces=config.jobs.keep_workspaces,
         zygote_idle_s=config.jobs.zygote_idle_s,
         pass_env=config.jobs.pass_env,
+        log_limit_bytes=config.logs.limit_bytes,
+        mask_files=config.logs.mask_files,
         agent_command=(*(config.agent.command or AGENT_COMMAND), *file),
         agent_env={**os.environ, **flags},
         agent_restart_delay_s=config.agent.restart_delay_s,

@@ -149,6 +149,18 @@ class Retention(Section, frozen=True):
     cache_bytes: Bytes = 20 * 1024**3
 
 
+class Logs(Section, frozen=True):
+    """`[logs]`: what jobs print.
+
+    Attributes:
+        limit_bytes: most that one attempt may write; what follows is dropped, and the log says so. 0: no limit.
+        mask_files: files whose contents are masked in all logs; they are read again when they change.
+    """
+
+    limit_bytes: Bytes = 2 * 1024 * 1024 * 1024
+    mask_files: tuple[Path, ...] = ()
+
+
 class Agent(Section, frozen=True):
     """`[agent]`: the process of the minion that speaks to the master.
 
@@ -171,6 +183,7 @@ class MinionConfig(Section, frozen=True):
     health: Health = Health()
     quota: Quota = Quota()
     retention: Retention = Retention()
+    logs: Logs = Logs()
     agent: Agent = Agent()
     tap: Tap = Tap()
     log: Log = Log()

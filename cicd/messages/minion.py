@@ -148,7 +148,11 @@ class Need(Message, frozen=True):
 
 
 class RunJob(Wire, frozen=True):
-    """Run this attempt. Deduplicated by the minion on (job, attempt)."""
+    """Run this attempt. Deduplicated by the minion on (job, attempt).
+
+    Attributes:
+        secrets: what the job may see, by name. Never stored, never logged, masked in all that the job prints.
+    """
 
     session: int
     run: RunId
@@ -168,6 +172,7 @@ class RunJob(Wire, frozen=True):
     repository: str = ""
     ref: str = ""
     commit: str = ""
+    secrets: dict[str, str] = {}
 
 
 class JobStarted(Wire, frozen=True):

@@ -38,6 +38,7 @@ from cicd.plugins.evidence import Seen, died_for_memory
 from cicd.plugins.handshake import HandshakeReader, PluginError, socket_in
 from cicd.plugins.host import CALL_ERRORS, explain, wait_done
 from cicd.plugins.leftovers import insist
+from cicd.plugins.mask_files import MaskFiles
 from cicd.plugins.oom_watch import OomWatch, disk_free_bytes
 from cicd.plugins.output_pipe import OutputPipe
 from cicd.plugins.pb import pipeline_pb2 as pb
@@ -72,12 +73,16 @@ class Means:
         grace_s: between asking and killing a job that ran too long.
         ooms: counts what is killed for memory.
         name: the minion's, for messages.
+        mask_files: what is masked in all logs.
+        log_limit_bytes: most that one may write to its log; 0: no limit.
     """
 
     zygotes: ZygotePool
     clock: Clock
     grace_s: float
     ooms: OomWatch
+    mask_files: MaskFiles
+    log_limit_bytes: int
     name: str = "this minion"
 
 
@@ -129,7 +134,9 @@ class Attempt:
         self._means = means
         self._tell_started = started
         self._fence = secrets.token_hex(8)
-        self._log = AttemptLog(spool, self._fence, grew, self._log_failed)
+        self._log = AttemptLog(spool, self._fence, grew, self._log_failed, means.log_limit_bytes)
+        for secret in (*means.mask_files.values(), *(value.encode() for value in start.run_job.secrets.values())):
+            self._log.mask(secret)
         self._deadline_boot_s = 0.0
         self._verdict: Verdict | None = None
         self._killed = asyncio.Event()
@@ -354,14 +361,21 @@ class Attempt:
         self.end(Verdict(Status.FAILED, why, FailureKind.INFRASTRUCTURE, cause=cause), 0)
 
     def _result(self, own: Result | None, exited: Exit) -> tuple[Result, LogState]:
+        masked = self._log.masker
+        if own is not None:
+            for name in sorted(name for name, value in own.outputs.items() if masked.holds_secret(value)):
+                self._log.say(f"the output {name!r} holds a masked value: outputs are kept and shown as they are")
         state = self._log.close()
         seen = self._seen()
         if died_for_memory(own, exited, seen):
             self._means.ooms.claim(seen.oom_kills or 0)
         # What a reaper noticed alone it noticed while this process stood still.
         stalled_s = max(0.0, self._means.clock.boot_s() - self._deadline_boot_s)
+        result = result_of(own, exited, self._verdict, seen, stalled_s=stalled_s)
         result = msgspec.structs.replace(
-            result_of(own, exited, self._verdict, seen, stalled_s=stalled_s),
+            result,
+            message=masked.text(result.message),
+            traceback=masked.text(result.traceback),
             log_bytes=state.size_bytes,
             log_sha256=state.sha256,
             log_lines=state.lines,

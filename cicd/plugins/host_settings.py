@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cicd.plugins.health_checks import HealthCheck
 
@@ -20,6 +21,8 @@ class HostSettings:
         keep_workspaces: whether folders of ended attempts stay.
         zygote_idle_s: how long a plugin stays loaded without an attempt.
         pass_env: names of this process's variables that jobs see.
+        log_limit_bytes: most that an attempt may write to its log; 0: no limit.
+        mask_files: files whose contents are masked in all logs.
         agent_restart_delay_s: between the agent's end and its next start.
         checks: self-checks.
         name: the minion's, for messages.
@@ -35,6 +38,8 @@ class HostSettings:
     keep_workspaces: bool = False
     zygote_idle_s: float = 60.0
     pass_env: tuple[str, ...] = ()
+    log_limit_bytes: int = 0
+    mask_files: tuple[Path, ...] = ()
     agent_restart_delay_s: float = 0.5
     checks: tuple[HealthCheck, ...] = ()
     name: str = "this minion"

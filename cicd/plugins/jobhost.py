@@ -59,6 +59,7 @@ from cicd.plugins.lease import Lease
 from cicd.plugins.ledger import Ledger
 from cicd.plugins.leftovers import MARK, end_marked
 from cicd.plugins.log_notices import LogNotices
+from cicd.plugins.mask_files import MaskFiles
 from cicd.plugins.oom_watch import OomWatch, find_source
 from cicd.plugins.python_runtime import plain_environment, scrubbed_environment
 from cicd.plugins.spool import SpoolFile
@@ -109,6 +110,8 @@ class JobHost:
             grace_s=settings.cancel_grace_s,
             ooms=OomWatch(find_source()),
             name=settings.name,
+            mask_files=MaskFiles(settings.mask_files),
+            log_limit_bytes=settings.log_limit_bytes,
         )
         self._agent = AgentLink(
             settings.agent_command,

@@ -6,6 +6,7 @@ A mark is `\x1e`, the fence (a nonce that only this attempt knows), a letter, a 
     L<level> <text>   becomes `[level] text`
     G<title>          becomes `::group::title`
     g                 becomes `::endgroup::`
+    M<base64>         a value to mask from here on, in base64; removed, and never shown, whole or not
 
 It may begin in mid-line and be split anywhere between two reads. A `\x1e` without the right fence is the job's own
 output. Only what could still become a mark is held back.
@@ -13,8 +14,13 @@ output. Only what could still become a mark is held back.
 
 from __future__ import annotations
 
+import base64
+import binascii
+from collections.abc import Callable
+
 _MARK_LIMIT_BYTES = 256 * 1024
 """Longest mark; what begins like one and goes on longer is passed as it is."""
+_UNREAD = b"[warning] cicd: a value to mask could not be read: it is not masked, and its line is left out\n"
 
 
 class MarkFilter:
@@ -22,12 +28,15 @@ class MarkFilter:
 
     Args:
         fence: the nonce.
+        mask: takes each value to mask.
 
     Attributes:
         fenced: whether the fence has been seen.
     """
 
-    def __init__(self, fence: str) -> None:
+    def __init__(self, fence: str, mask: Callable[[bytes], None] = lambda _value: None) -> None:
+        self._mask = mask
+        self._skips = False
         self._prefix = b"\x1e" + fence.encode()
         self._held = b""
         self._at_line_start = True
@@ -35,6 +44,8 @@ class MarkFilter:
 
     def feed(self, data: bytes) -> bytes:
         """Take output; return what of the log is certain now."""
+        if self._skips:
+            data = self._skip(data)
         if not self._held and b"\x1e" not in data:
             self._note(data)
             return data
@@ -54,6 +65,9 @@ class MarkFilter:
                 self._held = data[start:]
                 return b"".join(done)
             if end < 0:
+                self._skips = data.startswith(self._prefix + b"M", start)
+                if self._skips:
+                    return b"".join(done)
                 break
             self._mark(data[start : end + 1], done)
             place = end + 1
@@ -63,13 +77,27 @@ class MarkFilter:
     def flush(self) -> bytes:
         """Return what is held back: nothing will complete it."""
         held, self._held = self._held, b""
+        if held.startswith(self._prefix + b"M"):
+            held = b""
         self._note(held)
         return held
+
+    def _skip(self, data: bytes) -> bytes:
+        """Pass over the rest of a value that is too long to be one."""
+        _, newline, rest = data.partition(b"\n")
+        self._skips = not newline
+        return rest
 
     def _mark(self, line: bytes, done: list[bytes]) -> None:
         letter, text = line[len(self._prefix) : len(self._prefix) + 1], line[len(self._prefix) + 1 :]
         if letter == b"F" and text == b"\n":
             self.fenced = True
+            return
+        if letter == b"M":
+            try:
+                self._mask(base64.b64decode(text.strip(), validate=True))
+            except binascii.Error:
+                self._pass(_UNREAD if self._at_line_start else b"\n" + _UNREAD, done)
             return
         if letter == b"L":
             level, _, rest = text.partition(b" ")

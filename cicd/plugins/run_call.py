@@ -14,7 +14,7 @@ from cicd.plugins.channel import PluginChannel
 from cicd.plugins.pb import pipeline_pb2 as pb
 from cicd.plugins.pb.pipeline_grpc import PipelineStub
 
-FEATURES = ("outputs", "cancel", "log", "group")
+FEATURES = ("outputs", "cancel", "log", "group", "mask")
 """What this host honours of the contract's options."""
 
 OUTPUTS_LIMIT_BYTES = 16 * 1024
@@ -50,6 +50,7 @@ def request_of(run: RunJob, *, workspace: str, temp_dir: str, fence: str) -> pb.
         workspace=workspace,
         temp_dir=temp_dir,
         params=run.params,
+        secrets=run.secrets,
         needs={need.job: pb.Outputs(values=need.outputs) for need in run.needs},
         deadline_s=run.timeout_s,
         git=pb.Git(url=run.repository, ref=run.ref, commit=run.commit),

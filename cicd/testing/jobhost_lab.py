@@ -44,13 +44,15 @@ class JobhostLab:
         self.session = 1
         self.talk: AgentTalk
 
-    def start(self, jobs: str = "", *, lease_s: float = 60.0, env: dict[str, str] | None = None) -> AgentTalk:
-        """Start a jobhost with these lines for its `[jobs]`, and grant it a lease."""
+    def start(
+        self, jobs: str = "", *, logs: str = "", lease_s: float = 60.0, env: dict[str, str] | None = None
+    ) -> AgentTalk:
+        """Start a jobhost with these lines for its `[jobs]` and its `[logs]`, and grant it a lease."""
         config = self.folder / "minion.toml"
         command = ", ".join(f'"{word}"' for word in self.agents.command)
         config.write_text(
             f'[minion]\nname = "m"\ndata_dir = "{self.data}"\nslots = 2\n[master]\ntoken = "t"\n'
-            f"[agent]\ncommand = [{command}]\nrestart_delay_s = 0.02\n[jobs]\n{jobs}\n"
+            f"[agent]\ncommand = [{command}]\nrestart_delay_s = 0.02\n[jobs]\n{jobs}\n[logs]\n{logs}\n"
         )
         self.spawn(config, env or {})
         self.talk = self.agents.accept()

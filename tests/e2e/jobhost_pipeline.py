@@ -140,3 +140,28 @@ def env(ctx):
     for name in sorted(os.environ):
         print(name + "=" + os.environ[name])
     os.chmod(".", 0o500)
+
+
+@pipeline.job(secrets=["TOKEN"])
+def leaky(ctx):
+    import base64
+
+    ctx.mask("told later\nin two lines")
+    for value in ("told later", ctx.secrets["TOKEN"], ctx.params["who"]):
+        raw = value.encode()
+        print(value, raw.hex(), base64.b64encode(b"user:" + raw).decode(), flush=True)
+        for byte in raw:  # one by one, across all pieces
+            os.write(1, bytes([byte]))
+        print(flush=True)
+    ctx.log("logged " + ctx.secrets["TOKEN"])
+    ctx.mask("abc")
+    ctx.output("token", ctx.secrets["TOKEN"])
+    if ctx.params["who"].startswith("fail"):
+        raise ValueError("no " + ctx.secrets["TOKEN"])
+
+
+@pipeline.job
+def floods(ctx):
+    for number in range(20000):
+        print("line", number)
+    return {"done": True}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from build_support import PIPELINE, Origin, RunningBuildHost
@@ -13,7 +14,7 @@ from cicd.messages.build import BuildFailed, Built, StopBuild
 from cicd.messages.pipeline import JobSpec, Source
 from cicd.plugins.artifact import sha256_of
 from cicd.plugins.build.log_file import BuildLog
-from cicd.plugins.build.settings import BuildSettings
+from cicd.plugins.build.settings import BuildSettings, HostCredential
 from cicd.plugins.framing import recv_frame, send_frame
 from cicd.testing.waiting import wait_until
 
@@ -377,3 +378,24 @@ def test_the_log_s_own_lines_stand_alone(tmp_path: Path) -> None:
     log.close()
     expected = b"== one\nhalf a line\n== two\nmore than\n== the log is cut here: the build wrote too much\n"
     assert (tmp_path / "logs" / "1.log").read_bytes() == expected
+
+
+def test_no_login_is_in_a_build_s_log(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("gh-t0ken-value\n")
+    settings = settings_of(tmp_path)
+    settings = msgspec.structs.replace(
+        settings,
+        credentials=(HostCredential(host="example.org", token_file=str(token), ssh_key_file=str(tmp_path / "none")),),
+        build_env={"UV_INDEX_URL": "https://ada:pass%2Fword@example.org/simple", "X": "not an address"},
+    )
+    assert settings.secrets() == [b"gh-t0ken-value\n", b"pass/word"]
+    log = BuildLog(tmp_path / "logs" / "1.log", 1000, settings.secrets())
+    log.write(b"cloning with gh-t0k")
+    log.write(b"en-value from https://ada:pass%2Fword@example.org")
+    log.say("failed: gh-t0ken-value")
+    log.write(b"gh-t0ken-v")
+    log.close()
+    expected = b"cloning with *** from https://ada:***@example.org\n== failed: ***\ngh-t0ken-v"
+    assert (tmp_path / "logs" / "1.log").read_bytes() == expected
+    assert log.masked("gh-t0ken-value") == "***"

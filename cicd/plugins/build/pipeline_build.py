@@ -75,7 +75,7 @@ class PipelineBuild:
         """Do it and return the answer. When cancelled, everything it started is ended and the log says so."""
         began_s = self._clock.boot_s()
         try:
-            log = BuildLog(Path(self.build.log_path), self._settings.max_log_bytes)
+            log = BuildLog(Path(self.build.log_path), self._settings.max_log_bytes, self._settings.secrets())
         except OSError as error:
             return self._failed("internal", f"the build's log cannot be written: {error}")
         try:
@@ -85,7 +85,7 @@ class PipelineBuild:
             raise
         except (CicdError, OSError, ValueError) as error:
             code = error.code if isinstance(error, _StepError) else "internal"
-            answer = self._failed(code, error.message if isinstance(error, CicdError) else str(error))
+            answer = self._failed(code, log.masked(error.message if isinstance(error, CicdError) else str(error)))
             log.say(f"failed ({code}): {answer.error}")
             return answer
         else:

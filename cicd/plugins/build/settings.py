@@ -4,6 +4,10 @@ It is the first frame on the socketpair, as JSON: neither an argument (every use
 the environment (every child would inherit it).
 """
 
+import contextlib
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+
 import msgspec
 
 from cicd.errors import ProtocolError
@@ -28,6 +32,9 @@ class HostCredential(msgspec.Struct, frozen=True, kw_only=True):
     ssh_key_file: str = ""
     known_hosts_file: str = ""
     ca_file: str = ""
+
+
+_SECRET_LIMIT_BYTES = 64 * 1024
 
 
 class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +69,19 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
         fitting = [each for each in self.credentials if allowed(address, each.host)]
         fitting.sort(key=lambda each: each.host.strip().lower() == address.host)
         return fitting[0] if fitting else HostCredential(host=address.host)
+
+    def secrets(self) -> list[bytes]:
+        """Return what must be in no build's log: tokens, private keys, passwords in the addresses of `build_env`."""
+        files = [Path(name) for each in self.credentials for name in (each.token_file, each.ssh_key_file) if name]
+        found = []
+        for path in files:
+            with contextlib.suppress(OSError), path.open("rb") as file:  # whoever needs it says that it is missing
+                found.append(file.read(_SECRET_LIMIT_BYTES))
+        for value in self.build_env.values():
+            with contextlib.suppress(ValueError):
+                if password := urlsplit(value).password:
+                    found.append(unquote_to_bytes(password))
+        return found
 
 
 def encode_settings(settings: BuildSettings) -> bytes:

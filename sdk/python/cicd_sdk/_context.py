@@ -165,6 +165,19 @@ class Context:
         with self._speaking():
             self._sink.log(level, text)
 
+    def mask(self, value: str) -> None:
+        """Mask a value in all that this job's log and result say from now on: raw, base64, URL, JSON, hex.
+
+        A value of several lines is masked line by line. Lines of fewer than four characters are not masked. Run by
+        hand nothing is masked.
+
+        Raises:
+            FeatureUnavailableError: the host cannot mask.
+        """
+        self._require("mask")
+        with self._speaking():
+            self._sink.mask(str(value))
+
     @contextmanager
     def group(self, title: str) -> Iterator[None]:
         """Put what the job writes inside under a title."""

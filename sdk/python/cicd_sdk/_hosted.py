@@ -163,6 +163,10 @@ class HostSink:
         else:
             self._marks.log(level, text)
 
+    def mask(self, value: str) -> None:
+        """Send a value to mask: in the output, so that it comes before what is printed next."""
+        self._marks.mask(value)
+
     def group(self, title: str) -> None:
         """Send the begin of a group."""
         if self._by_event:

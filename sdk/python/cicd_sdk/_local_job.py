@@ -224,11 +224,12 @@ class Attempt:
 class LocalSink:
     """What a job says by hand: it is printed."""
 
-    features = ("outputs", "artifacts", "summary")
+    features = ("outputs", "artifacts", "summary", "mask")
 
     def __init__(self) -> None:
         marks = Marks("")
         self.log = marks.log
+        self.mask = marks.mask
         self.group = marks.group
         self.group_end = marks.group_end
 

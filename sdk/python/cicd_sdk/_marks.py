@@ -6,6 +6,7 @@ fence nothing is marked: a host that sends none shows output as it comes.
 
     L<level> <text>   a log line of `ctx.log`
     G<title>   g      a group begins, ends
+    M<base64>         a value to mask in all that follows
     F                 the fence: nothing of the job follows
 """
 
@@ -17,6 +18,8 @@ from contextlib import suppress
 from cicd_sdk._command import flush
 
 STDOUT, STDERR = 1, 2
+_MASK_BYTES = 2880
+"""Of a value in one mark: PIPE_BUF, less base64 and the rest of the mark."""
 
 
 class Marks:
@@ -43,6 +46,15 @@ class Marks:
         """Write that the latest group ends."""
         if self._prefix:
             self._write(f"{self._prefix}g\n")
+
+    def mask(self, value: str) -> None:
+        """Write what is to be masked: a line of its own for each of its lines, whole in one write of the pipe."""
+        import base64  # slow to import, and rarely needed
+
+        lines = [line for line in value.encode("utf-8", "surrogateescape").splitlines() if line.strip()]
+        pieces = [line[at : at + _MASK_BYTES] for line in lines for at in range(0, len(line), _MASK_BYTES)]
+        for piece in pieces if self._prefix else ():
+            self._write(f"{self._prefix}M{base64.b64encode(piece).decode()}\n")
 
     def fence(self) -> None:
         """Write that the job's output ends: to both descriptors, once if they are the same pipe."""

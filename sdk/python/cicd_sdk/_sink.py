@@ -21,6 +21,9 @@ class Sink(Protocol):
     def log(self, level: str, text: str) -> None:
         """Take lines of log."""
 
+    def mask(self, value: str) -> None:
+        """Take a value that is masked in all that follows."""
+
     def group(self, title: str) -> None:
         """Take the begin of a group."""
 

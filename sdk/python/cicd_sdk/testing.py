@@ -15,7 +15,7 @@ from cicd_sdk._context import Context, Git
 from cicd_sdk._wire import Message
 from cicd_sdk.errors import CommandError
 
-ALL_FEATURES = ("outputs", "log", "group", "progress", "annotations", "metrics", "summary", "artifacts")
+ALL_FEATURES = ("outputs", "log", "group", "progress", "annotations", "metrics", "summary", "artifacts", "mask")
 
 
 class _Recorder:
@@ -24,12 +24,16 @@ class _Recorder:
         self.events: list[Message] = []
         self.logs: list[tuple[str, str]] = []
         self.groups: list[str] = []
+        self.masked: list[str] = []
 
     def event(self, event: Message) -> None:
         self.events.append(event)
 
     def log(self, level: str, text: str) -> None:
         self.logs.append((level, text))
+
+    def mask(self, value: str) -> None:
+        self.masked.append(value)
 
     def group(self, title: str) -> None:
         self.groups.append(title)
@@ -54,6 +58,7 @@ class FakeContext(Context):
         commands: what `run` was called with, in order.
         logs: (level, text) of each `log`.
         groups: the title of each `group`.
+        masked: what `mask` was called with.
         events: the messages of everything else.
         outputs: what `output` set.
     """
@@ -99,6 +104,11 @@ class FakeContext(Context):
     def groups(self) -> list[str]:
         """The title of each `group`."""
         return self._recorder.groups
+
+    @property
+    def masked(self) -> list[str]:
+        """What `mask` was called with."""
+        return self._recorder.masked
 
     @property
     def events(self) -> list[Message]:
