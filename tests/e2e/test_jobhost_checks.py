@@ -48,9 +48,14 @@ def test_checks_tell_the_first_line_count_failures_and_recover(lab):
     assert state_of(lab, "flag", 0) == CheckState(name="flag", passed=True)
     flag.unlink()
     assert state_of(lab, "flag").passed
+
+
+def test_the_next_agent_is_told_how_the_checks_stand(lab):
+    lab.start(check("rare", "sh", "-c", "echo why; exit 1", every_s=1000))
+    state_of(lab, "rare")
     lab.talk.kill()
     lab.talk = lab.agents.accept()
-    assert state_of(lab, "flag").passed, "the next agent is told how it stands"
+    assert state_of(lab, "rare") == CheckState(name="rare", failures=1, text="why")
 
 
 def test_a_check_is_bounded_in_time_and_output_and_leaves_nothing(lab):
