@@ -17,7 +17,7 @@ _COMMANDS = {
     "runs": ("cicd.cli.runs:runs", "List, show, explain and cancel runs."),
     "logs": ("cicd.cli.logs:logs", "Print the logs of a run."),
     "pipelines": ("cicd.cli.pipelines:pipelines", "Create, list, show, recompile and delete pipelines."),
-    "minions": ("cicd.cli.minions:minions", "List, show, suspend and resume minions."),
+    "minions": ("cicd.cli.minions:minions", "List, show, suspend, drain, resume and remove minions."),
     "tokens": ("cicd.cli.tokens:tokens", "Create, list and revoke the tokens that minions join with."),
     "disk": ("cicd.cli.disk:disk", "What minions and master keep on their disks, and what was deleted and why."),
     "status": ("cicd.cli.status:status", "Is the master there, and what is it?"),

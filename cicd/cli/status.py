@@ -16,7 +16,7 @@ def status(settings: Settings) -> None:
     from cicd.cli.pages import all_minions, runs_page
     from cicd.clock import SystemClock
     from cicd.messages.client import Status, StatusAnswer
-    from cicd.messages.cluster import Connection
+    from cicd.messages.cluster import Availability, Connection
 
     with settings.client() as client:
         answer = client.ask(Status(), StatusAnswer)
@@ -26,8 +26,12 @@ def status(settings: Settings) -> None:
         minions = all_minions(client)
         active = runs_page(client, active=True)
     ready = sum(view.connection is Connection.READY for view in minions)
-    suspended = sum(view.minion.suspended for view in minions)
-    more = f", {suspended} suspended" if suspended else ""
+    numbers = {
+        "unhealthy": sum(bool(view.health) for view in minions),
+        "suspended": sum(view.minion.availability is Availability.SUSPENDED for view in minions),
+        "draining": sum(view.minion.draining for view in minions),
+    }
+    more = "".join(f", {number} {word}" for word, number in numbers.items() if number)
     settings.out.fields(
         [
             ("master", f"{client.address} (version {answer.version})"),
