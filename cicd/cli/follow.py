@@ -100,8 +100,8 @@ class RunFollower:
         return self.answer.run
 
     def _on_run(self, answer: RunAnswer) -> None:
-        if self.answer is None or self.answer.run != answer.run:
-            self._display.run(answer.run)
+        if self.answer is None or (self.answer.run, self.answer.waits) != (answer.run, answer.waits):
+            self._display.run(answer.run, answer.waits)
         self.answer = answer
         self._display.names([view.job.name for view in answer.jobs])
         for view in answer.jobs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cicd.client import Client
+from cicd.messages.base import RunId
 from cicd.messages.client import (
     PAGE,
     ListMinions,
@@ -43,17 +44,19 @@ def all_minions(client: Client) -> list[MinionView]:
     return found
 
 
-def runs_page(client: Client, *, pipeline: str = "", active: bool = False, limit: int | None = None) -> list[RunRecord]:
+def runs_page(client: Client, *, pipeline: str = "", active: bool = False, limit: int | None = None) -> RunPage:
     """Return runs, newest first, up to `limit`; None: all."""
     found: list[RunRecord] = []
+    waits: dict[RunId, str] = {}
     more = True
     while more and (limit is None or len(found) < limit):
         before = _before(found, by_number=bool(pipeline) and not active)
         wanted = PAGE if limit is None else min(PAGE, limit - len(found))
         page = client.ask(ListRuns(pipeline=pipeline, before=before, limit=wanted, active=active), RunPage)
         found += page.runs
+        waits |= page.waits
         more = page.more and bool(page.runs)
-    return found
+    return RunPage(runs=tuple(found), waits=waits)
 
 
 def _before(found: list[RunRecord], *, by_number: bool) -> str:
@@ -71,4 +74,4 @@ def whole_run(client: Client, run: str) -> RunAnswer:
         # By its id: a pipeline's newest run may be another one by now.
         page = client.ask(ShowRun(run=answer.run.id, after_index=page.jobs[-1].job.index), RunAnswer)
         jobs += page.jobs
-    return RunAnswer(run=page.run, jobs=tuple(jobs))
+    return RunAnswer(run=page.run, jobs=tuple(jobs), waits=page.waits)

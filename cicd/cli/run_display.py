@@ -21,8 +21,8 @@ class RunDisplay(Protocol):
         """There are these jobs, among others."""
         ...
 
-    def run(self, run: RunRecord) -> None:
-        """The run is known, or changed."""
+    def run(self, run: RunRecord, waits: str = "") -> None:
+        """The run is known, or changed. `waits`: why it has not been let in."""
         ...
 
     def job(self, view: JobView) -> None:
@@ -78,6 +78,7 @@ class _Lines:
         self._out = out
         self._width = 0
         self._told: dict[str, str] = {}
+        self._waits = ""
 
     def _news(self, view: JobView) -> str:
         """Return what to tell of a change; nothing when it is none for people."""
@@ -93,8 +94,11 @@ class _Lines:
         """Make room for the names."""
         self._width = max(self._width, *(len(job) for job in jobs), 0)
 
-    def run(self, run: RunRecord) -> None:
-        """Nothing to say: the jobs say it."""
+    def run(self, run: RunRecord, waits: str = "") -> None:
+        """Say why it waits; all else the jobs say."""
+        if waits and waits != self._waits:
+            self._out.line(f"-- {run.pipeline_name}#{run.number} waits: {waits}", words.style("waiting"))
+        self._waits = waits
 
     def close(self) -> None:
         """Nothing to put away."""
@@ -131,8 +135,9 @@ class TerminalDisplay(_Lines):
         self._states: dict[str, JobState] = {}
         self._colours: dict[str, str] = {}
 
-    def run(self, run: RunRecord) -> None:
+    def run(self, run: RunRecord, waits: str = "") -> None:
         """Name the run in the line at the bottom."""
+        super().run(run, waits)
         self._run = run
         self._refresh()
 
@@ -189,9 +194,9 @@ class JsonDisplay:
     def names(self, jobs: list[str]) -> None:
         """Nothing to align."""
 
-    def run(self, run: RunRecord) -> None:
+    def run(self, run: RunRecord, waits: str = "") -> None:
         """Print the run."""
-        self._out.json({"kind": "run", "run": run})
+        self._out.json({"kind": "run", "run": run, "waits": waits})
 
     def job(self, view: JobView) -> None:
         """Print the job."""

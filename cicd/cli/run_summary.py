@@ -15,6 +15,19 @@ def run_name(run: RunRecord) -> str:
     return f"{run.pipeline_name}#{run.number}"
 
 
+def cancel_reason(run: RunRecord) -> str:
+    """Return in words why a run is or was cancelled; empty: it is not."""
+    if run.superseded_by:
+        return f"superseded by {run.superseded_by}"
+    return f"by {run.cancel_by}" if run.cancel_by else ""
+
+
+def state_of(run: RunRecord, waits: str = "") -> str:
+    """Return a run's state with what there is to say of it: why it waits, was cancelled or not started."""
+    about = waits or cancel_reason(run) or run.message
+    return f"{run.state.value} ({about})" if about else run.state.value
+
+
 def print_summary(out: Output, run: RunRecord, views: list[JobView]) -> None:
     """Print the table of jobs, what went wrong, and how the run ended."""
     rows = [
@@ -27,7 +40,9 @@ def print_summary(out: Output, run: RunRecord, views: list[JobView]) -> None:
         if view.job.state in _ENDED_BADLY and view.job.message:
             out.line(f"{view.job.name}: {view.job.message}", "red")
     time = words.between(run.started_s, run.finished_s)
-    by = f" by {run.cancel_by}" if run.state is RunState.CANCELLED and run.cancel_by else ""
+    by = f" ({cancel_reason(run)})" if run.state is RunState.CANCELLED and run.cancel_by else ""
+    if run.message:
+        out.line(run.message, "red")
     out.line(f"{run_name(run)} {run.state.value}{by}{f' after {time}' if time != '-' else ''}", words.style(run.state))
 
 

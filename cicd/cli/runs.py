@@ -32,16 +32,19 @@ runs.add_command(explain)
 @pass_settings
 def list_(settings: Settings, pipeline: str, active: bool, limit: int) -> None:  # noqa: FBT001  click
     """List runs, newest first."""
+    from msgspec.structs import asdict
+
     from cicd.cli import words
     from cicd.cli.output import when
     from cicd.cli.pages import runs_page
-    from cicd.cli.run_summary import run_name
+    from cicd.cli.run_summary import run_name, state_of
     from cicd.clock import SystemClock
 
     with settings.client() as client:
-        found = runs_page(client, pipeline=pipeline, active=active, limit=limit)
+        page = runs_page(client, pipeline=pipeline, active=active, limit=limit)
+    found = page.runs
     if settings.as_json:
-        settings.out.json(found)
+        settings.out.json([{**asdict(run), "waits": page.waits.get(run.id, "")} for run in found])
         return
     now_s = SystemClock().wall_s()
     settings.out.table(
@@ -49,7 +52,7 @@ def list_(settings: Settings, pipeline: str, active: bool, limit: int) -> None: 
         [
             (
                 run_name(run),
-                run.state.value,
+                state_of(run, page.waits.get(run.id, "")),
                 when(settings.out, run.created_s, now_s),
                 words.between(run.started_s, run.finished_s),
                 run.trigger.by,
@@ -99,18 +102,19 @@ def print_run(out: Output, answer: RunAnswer) -> None:
     """Print a run, its jobs, their attempts, and what the failed ones said."""
     from cicd.cli import words
     from cicd.cli.output import when
-    from cicd.cli.run_summary import run_name, status
+    from cicd.cli.run_summary import run_name, state_of, status
     from cicd.clock import SystemClock
 
     run = answer.run
     now_s = SystemClock().wall_s()
     source = run.repository + (f" at {run.ref}" if run.ref else "")
-    cancelled = f" (cancelled by {run.cancel_by})" if run.cancel_by else ""
     out.fields(
         [
             ("run", run_name(run)),
             ("id", run.id),
-            ("state", f"{run.state.value}{cancelled}"),
+            ("state", state_of(run, answer.waits)),
+            ("priority", str(run.priority) if run.priority else ""),
+            ("depends on", "nothing: forced" if run.forced else ", ".join(each.name for each in run.depends_on)),
             ("started by", f"{run.trigger.by} ({run.trigger.kind})"),
             ("created", when(out, run.created_s, now_s)),
             ("time", words.between(run.started_s, run.finished_s)),

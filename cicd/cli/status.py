@@ -24,7 +24,7 @@ def status(settings: Settings) -> None:
             settings.out.json(answer)
             return
         minions = all_minions(client)
-        active = runs_page(client, active=True)
+        active = runs_page(client, active=True).runs
     ready = sum(view.connection is Connection.READY for view in minions)
     numbers = {
         "unhealthy": sum(bool(view.health) for view in minions),

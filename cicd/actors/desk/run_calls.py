@@ -115,7 +115,7 @@ class RunCalls:
 
     def FollowRun(self, call: c.FollowRun, _user: str, _asker: Asker) -> Answered:
         run = find_run(Records(self._tools.storage), call.run)
-        return RunStream(self._tools.storage, run.id, self._tools.scheduler.waits)
+        return RunStream(self._tools.storage, run.id, self._tools.scheduler)
 
     def CancelRun(self, call: c.CancelRun, user: str, asker: Asker) -> Answered:
         run = find_run(Records(self._tools.storage), call.run)

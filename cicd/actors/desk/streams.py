@@ -7,7 +7,7 @@ never goes backwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -22,11 +22,13 @@ from cicd.messages.base import JobId, PipelineId, RunId, split_job_id
 from cicd.messages.bulk import CHUNK_BYTES
 from cicd.messages.client import Answer, JobView, LogEndInfo, LogText, PipelineAnswer, PipelineView, RunAnswer
 from cicd.messages.pipeline import BuildState, PipelineRecord
-from cicd.messages.run import JobRecord, RunRecord, Status
+from cicd.messages.run import JobRecord, JobState, RunRecord, Status
 from cicd.storage.base import Storage
 from cicd.storage.records import Records
 
 _PAGE = 200
+_WAITING = frozenset({JobState.QUEUED, JobState.BACKOFF})
+"""States of jobs in which it is worth asking why: in others their records tell."""
 LOG_END_S = 5.0
 """How long the end of an ended attempt's log is waited for by somebody who does not follow it."""
 
@@ -49,19 +51,31 @@ class Stream(Protocol):
         ...
 
 
+class Reasons(Protocol):
+    """Tells why runs and jobs wait."""
+
+    def waits(self, run: RunId, only: Sequence[JobId] | None = None) -> dict[JobId, str]:
+        """Return why jobs of a run wait; `only`: these."""
+        ...
+
+    def run_waits(self, runs: Iterable[RunRecord]) -> dict[RunId, str]:
+        """Return why runs have not been let in."""
+        ...
+
+
 class RunStream:
     """A run and its jobs: first all of them, in pages, then those that changed, until the run has ended.
 
     Args:
-        waits: returns why jobs of a run wait.
+        reasons: tells why it and its jobs wait. What it waits for changes while it does not change itself.
     """
 
-    polls = False
-
-    def __init__(self, storage: Storage, run: RunId, waits: Callable[[RunId], dict[JobId, str]]) -> None:
+    def __init__(self, storage: Storage, run: RunId, reasons: Reasons) -> None:
         self._storage = storage
         self._run = run
-        self._waits = waits
+        self._reasons = reasons
+        self._told = ""
+        self.polls = False
         self._after = -1
         self._whole = False
         self._changed: dict[int, None] = {}
@@ -91,26 +105,35 @@ class RunStream:
                 raise NotFoundError(f"no run {self._run}")
             if not self._whole:
                 return self._page(found, run)
-            if not self._changed and not self._run_changed:
+            told = self._why(run)
+            if not self._changed and not self._run_changed and told == self._told:
                 return None
             indexes = list(self._changed)[:_PAGE]
             jobs = [job for index in indexes if (job := found.job(self._run, index)) is not None]
-        views = fitting([JobView(job=job) for job in jobs])
+        waiting = [job.id for job in jobs if job.state in _WAITING]
+        waits = self._reasons.waits(self._run, waiting) if waiting else {}
+        views = fitting([JobView(job=job, waits=waits.get(job.id, "")) for job in jobs])
         for shown in views:
             del self._changed[shown.job.index]
         self._run_changed = False
+        self._told = told
         self.ended = run.state in TERMINAL_RUNS and not self._changed
-        return RunAnswer(run=run, jobs=views)
+        return RunAnswer(run=run, jobs=views, waits=told)
+
+    def _why(self, run: RunRecord) -> str:
+        self.polls = run.waiting
+        return self._reasons.run_waits([run]).get(run.id, "")
 
     def _page(self, found: Records, run: RunRecord) -> Answer:
         jobs = found.jobs(self._run, self._after, _PAGE)
-        waits = self._waits(self._run) if run.state not in TERMINAL_RUNS else {}
+        waits = self._reasons.waits(self._run) if run.state not in TERMINAL_RUNS else {}
         views = fitting([JobView(job=job, waits=waits.get(job.id, "")) for job in jobs])
         more = len(jobs) == _PAGE or len(views) < len(jobs)
         self._after = views[-1].job.index if views else self._after
         self._whole = not more
         self.ended = self._whole and run.state in TERMINAL_RUNS
-        return RunAnswer(run=run, jobs=views, more=more)
+        self._told = self._why(run)
+        return RunAnswer(run=run, jobs=views, more=more, waits=self._told)
 
 
 class LogStream:
