@@ -87,6 +87,7 @@ class RunPosition:
     def __init__(self, call: FollowRun) -> None:
         self._call = call
         self._run: RunRecord | None = None
+        self._waits = ""
         self._jobs: dict[int, JobView] = {}
         self.whole = False
 
@@ -96,9 +97,9 @@ class RunPosition:
             return answer
         self.whole = answer.run.state in ENDED and not answer.more
         changed = tuple(view for view in answer.jobs if self._jobs.get(view.job.index) != view)
-        if not changed and answer.run == self._run:
+        if not changed and (answer.run, answer.waits) == (self._run, self._waits):
             return None
-        self._run = answer.run
+        self._run, self._waits = answer.run, answer.waits
         self._jobs.update((view.job.index, view) for view in changed)
         return msgspec.structs.replace(answer, jobs=changed)
 

@@ -56,6 +56,7 @@ def pipelines(draw: st.DrawFn) -> tuple[JobSpec, ...]:
                 needs=needs,
                 idempotent=draw(st.sampled_from((True, True, False))),
                 labels=draw(st.sampled_from(((), (), ("gpu",), ("arm",), LABELS))),
+                group=draw(st.sampled_from(("", "", "deploy", "db"))),
             )
         )
     return tuple(jobs)
@@ -76,9 +77,22 @@ class ClusterMachine(RuleBasedStateMachine):
 
     # ---- people
 
-    @rule(jobs=pipelines(), requires=st.sampled_from(((), ("cp312",), TAGS)))
-    def submit(self, jobs: tuple[JobSpec, ...], requires: tuple[str, ...]) -> None:
-        self.world.submit("p", jobs, requires=requires)
+    @rule(jobs=pipelines(), requires=st.sampled_from(((), ("cp312",), TAGS)), priority=st.sampled_from((0, 0, 5, -5)))
+    def submit(self, jobs: tuple[JobSpec, ...], requires: tuple[str, ...], priority: int) -> None:
+        self.world.submit("p", jobs, requires=requires, priority=priority)
+
+    @rule(
+        name=st.sampled_from("pqr"),
+        jobs=pipelines(),
+        limit=st.integers(0, 2),
+        depends_on=st.sets(st.sampled_from("pqr")),
+        priority=st.sampled_from((0, 0, 5)),
+        ref=st.sampled_from(("main", "next")),
+        supersede=st.sampled_from((False, False, True)),
+    )
+    def submit_what_waits(self, name: str, jobs: tuple[JobSpec, ...], depends_on: set[str], **how: object) -> None:
+        """A run that may have to wait for others of its pipeline, or of pipelines that depend on it in turn."""
+        self.world.submit(name, jobs, depends_on=sorted(depends_on), **how)
 
     @precondition(lambda self: self.world.cluster.book.runs)
     @rule(data=st.data())

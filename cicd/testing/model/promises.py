@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from cicd.core.cluster import Cluster
 from cicd.core.events import Now
 from cicd.core.lifecycle import TERMINAL, TERMINAL_RUNS
-from cicd.messages.base import JobId, RunId
+from cicd.messages.base import JobId, RunId, split_job_id
 from cicd.messages.run import FailureKind, JobRecord, JobState, ResolvedAs, RunRecord, Status
 from cicd.testing.model.minion import ModelMinion
 from cicd.testing.model.store import ModelStore
@@ -38,6 +38,7 @@ class Promises:
         minions = list(minions)
         self._final(store)
         self._acting(minions)
+        self._in_turn(store, minions)
         self._once(store, minions)
         self._true(store, minions)
         self._retried(store)
@@ -66,6 +67,27 @@ class Promises:
             _require(count == 1, f"{count} attempts of {job} act at the same time")
         for minion in minions:
             _require(len(minion.alive) <= minion.slots, f"{minion.name} has {minion.slots} slots, runs {minion.alive}")
+
+    def _in_turn(self, store: ModelStore, minions: list[ModelMinion]) -> None:
+        """No two jobs of a group act at once, no more runs of a pipeline than it allows, none before what it needs."""
+        acting = [split_job_id(job) for minion in minions for job, _ in minion.alive]
+        specs = {run: store.plugins[store.runs[run].plugin].spec for run, _ in acting}
+        groups = Counter(group for run, index in acting if (group := specs[run].jobs[index].group))
+        for group, count in groups.items():
+            _require(count == 1, f"{count} jobs of group {group} act at the same time")
+        runs = [store.runs[run] for run in specs]
+        for pipeline, count in Counter(run.pipeline for run in runs).items():
+            limits = [specs[run.id].max_parallel_runs for run in runs if run.pipeline == pipeline]
+            # Of runs with different limits the one that was let in last had room when it was.
+            _require(not all(limits) or count <= max(limits), f"{count} runs of {pipeline} act at the same time")
+        for run in runs:
+            up_to = {each.pipeline: each.up_to for each in run.depends_on}
+            early = [
+                each.id
+                for each in store.runs.values()
+                if each.number <= up_to.get(each.pipeline, 0) and each.state not in TERMINAL_RUNS
+            ]
+            _require(not early, f"{run.id} acts before what it depends on: {early}")
 
     def _once(self, store: ModelStore, minions: list[ModelMinion]) -> None:
         """An attempt runs at most once; a job that is not idempotent runs at most once at all."""
