@@ -109,3 +109,40 @@ def test_an_event_costs_the_same_among_ten_thousand_minions_while_a_job_waits(wa
         beats(full_house(count, waiting=waiting, busy=busy), MinionId("m1"), 100) for count in (100, 10_000)
     )
     assert large <= small * 10
+
+
+def turns(waiting: int, how: str) -> tuple[float, float, float]:
+    """Return records, bytes and seconds of one run's end and the next one's begin, while this many wait."""
+    world = World.of(ModelMinion("a", slots=4))
+    world.check_always = False
+    group = "deploy" if how == "group" else ""
+    job = [JobSpec(name="ship", group=group)]
+    for number in range(waiting):
+        world.submit("p", job, limit=1 if how == "limit" else 0, priority=number % 3)
+        if how == "dependencies":
+            world.submit("q", job, limit=1, depends_on=["p"])
+    world.settle()
+    counts, sizes, times = [], [], []
+    for _ in range(40):
+        order = min(world.minions[A].fetching.values(), key=lambda order: order.run)
+        world.minions[A].fetching.pop((order.job, order.attempt))
+        result = Result(status=Status.SUCCEEDED)
+        finished = JobFinished(session=1, job=order.job, attempt=order.attempt, result=result)
+        began = time.perf_counter()
+        plan = world.cluster.handle([MinionFinishedJob(minion=A, finished=finished)], world.now)
+        times.append(time.perf_counter() - began)
+        stored = records(plan)
+        counts.append(len(stored))
+        sizes.append(sum(map(len, stored)))
+        orders = (effect.message for effect in plan.effects if isinstance(effect, Send))
+        for next_order in (order for order in orders if isinstance(order, RunJob)):
+            world.minions[A].fetching[next_order.job, next_order.attempt] = next_order
+    return median(counts), median(sizes), median(times)
+
+
+@pytest.mark.parametrize("how", ["group", "limit", "dependencies"])
+def test_a_turn_costs_the_same_while_thousands_wait_for_theirs(how: str) -> None:
+    small, large = turns(100, how), turns(2_000, how)
+    assert large[0] <= small[0]
+    assert large[1] <= small[1] * 1.2
+    assert large[2] <= small[2] * 10
