@@ -24,6 +24,9 @@ from cicd.messages.cluster import Connection, HealthReason, Load, MinionRecord, 
 from cicd.messages.pipeline import JobSpec, LastRun, PipelineSpec
 from cicd.messages.run import AttemptRecord, JobRecord, JobState, RunRecord, RunState
 
+ENDED_REQUESTS = 2000
+"""Requests that are remembered after the end of their runs: as many as one turn may take in."""
+
 
 @dataclass(slots=True)
 class JobEntry:
@@ -160,6 +163,9 @@ class Book:
         self.removed_keys: dict[str, RemovedKey] = {}
         self.next_place = 0
         self.requests: dict[str, RunId] = {}
+        self.ended_requests: dict[str, RunRecord] = {}
+        """What was asked for lately and has ended. One who asks again may have looked into the store before the run was
+        there, and be heard only after it has ended."""
         self.last_runs: dict[PipelineId, LastRun] = {}
         self.run_queue = RunQueue()
         self.groups: dict[str, JobId] = {}
@@ -173,6 +179,13 @@ class Book:
         """Since when the master has been running without a standstill of its own."""
         self.refused = 0
         """Messages that were not their sender's to say."""
+
+    def end_request(self, request: str, record: RunRecord) -> None:
+        """The run of a request has ended; it is remembered for a while."""
+        del self.requests[request]
+        self.ended_requests[request] = record
+        if len(self.ended_requests) > ENDED_REQUESTS:
+            del self.ended_requests[next(iter(self.ended_requests))]
 
     def add_minion(self, entry: MinionEntry) -> None:
         """Take in a minion under its name and its place."""

@@ -156,4 +156,4 @@ def _close(book: Book, run: RunEntry, state: RunState, message: str) -> None:
     for job in run.jobs:
         del book.jobs[job.record.id]
     if run.request:
-        del book.requests[run.request]
+        book.end_request(run.request, run.record)

@@ -18,9 +18,9 @@ from cicd.messages.run import JobRecord, RunRecord
 
 def submit(book: Book, event: RunSubmitted) -> None:
     """Begin a run: number it, store it with all its jobs, let it in unless something holds it back."""
-    known = book.requests.get(event.request) if event.request else None
+    known = _known(book, event.request)
     if known is not None:
-        _reply(book, event.asker, book.runs[known].record)
+        _reply(book, event.asker, known)
         return
     try:
         graph.check(event.spec.jobs)
@@ -45,6 +45,12 @@ def submit(book: Book, event: RunSubmitted) -> None:
         _carry(book, run.by_name[before.name], before)
     admission.admit(book)
     _reply(book, event.asker, run.record)
+
+
+def _known(book: Book, request: str) -> RunRecord | None:
+    """Return the run that was asked for by this request before."""
+    active = book.requests.get(request)
+    return book.ended_requests.get(request) if active is None else book.runs[active].record
 
 
 def _carry(book: Book, job: JobEntry, before: JobRecord) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from cicd.core.book import ENDED_REQUESTS, Book
 from cicd.core.events import Asker, RunCancelRequested, RunSubmitted
 from cicd.core.jobs import NEEDS_LIMIT_BYTES, move
 from cicd.core.lifecycle import JobEvent
 from cicd.core.plan import Send
+from cicd.core.settings import CoreSettings
 from cicd.errors import ConflictError, IllegalTransitionError, NotFoundError, UserError
 from cicd.messages.base import MinionId, RunId
 from cicd.messages.minion import CancelJob, Need, RunJob
@@ -16,6 +18,7 @@ from cicd.messages.pipeline import JobSpec
 from cicd.messages.run import FailureKind, JobState, Result, RunState, Status
 from cicd.testing.model.minion import ModelMinion
 from cicd.testing.model.world import World
+from sample_records import a_run
 
 A = MinionId("a")
 
@@ -284,3 +287,22 @@ def test_a_runjob_says_all_that_a_minion_needs() -> None:
     world.finish("a")
     (order,) = world.minions[A].fetching.values()
     assert order.timeout_s == world.settings.job_timeout_s
+
+
+def test_a_request_that_comes_again_just_after_its_run_has_ended_is_no_second_run() -> None:
+    """It looked into the store before the run was there, and is heard after its end (seed 737 of the simulator)."""
+    world = world_of()
+    first = world.submit("p", jobs_of(a=""), request="r1")
+    cancel(world, first)
+    assert world.submit("p", jobs_of(a=""), request="r1") == first
+    assert list(world.store.runs) == [first]
+
+
+def test_ended_requests_are_remembered_up_to_a_bound() -> None:
+    """The oldest is forgotten."""
+    book = Book(CoreSettings())
+    for number in range(ENDED_REQUESTS + 1):
+        book.requests[str(number)] = RunId("r")
+        book.end_request(str(number), a_run())
+    assert len(book.ended_requests) == ENDED_REQUESTS
+    assert "0" not in book.ended_requests

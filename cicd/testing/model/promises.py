@@ -41,7 +41,7 @@ class Promises:
         self._in_turn(store, minions)
         self._once(store, minions)
         self._true(store, minions)
-        self._retried(store)
+        retried(store)
         survives(cluster, store)
 
     def _final(self, store: ModelStore) -> None:
@@ -115,22 +115,23 @@ class Promises:
                 really = of[job.minion].results.get((job.id, job.attempt))
                 _require(really is told, f"{job.id} is {job.state}, its attempt {job.attempt} was {really}")
 
-    def _retried(self, store: ModelStore) -> None:
-        """A job's own failures are tried again as often as it says; the infrastructure's use up nothing of that."""
-        failed: Counter[JobId] = Counter()
-        for attempt in store.attempts.values():
-            result = attempt.result
-            if result is not None and result.status in _OWN and result.failure_kind is not FailureKind.INFRASTRUCTURE:
-                failed[attempt.job] += 1
-        for job in store.jobs.values():
-            spec = store.plugins[store.runs[job.run].plugin].spec.jobs[job.index]
-            own = failed[job.id]
-            _require(job.retries <= spec.retry.attempts, f"{job.id} was tried again {job.retries} times")
-            _require(job.retries <= own <= job.retries + 1, f"{job.id} failed {own} times, {job.retries} are counted")
-            given_up = job.state in {JobState.FAILED, JobState.TIMED_OUT} and own > job.retries
-            cancelled = job.cancel_by or store.runs[job.run].cancel_by
-            if given_up and spec.idempotent and not spec.retry.on and not cancelled:
-                _require(job.retries == spec.retry.attempts, f"{job.id} was given up after {job.retries} tries")
+
+def retried(store: ModelStore) -> None:
+    """A job's own failures are tried again as often as it says; the infrastructure's use up nothing of that."""
+    failed: Counter[JobId] = Counter()
+    for attempt in store.attempts.values():
+        result = attempt.result
+        if result is not None and result.status in _OWN and result.failure_kind is not FailureKind.INFRASTRUCTURE:
+            failed[attempt.job] += 1
+    for job in store.jobs.values():
+        spec = store.plugins[store.runs[job.run].plugin].spec.jobs[job.index]
+        own = failed[job.id]
+        _require(job.retries <= spec.retry.attempts, f"{job.id} was tried again {job.retries} times")
+        _require(job.retries <= own <= job.retries + 1, f"{job.id} failed {own} times, {job.retries} are counted")
+        given_up = job.state in {JobState.FAILED, JobState.TIMED_OUT} and own > job.retries
+        cancelled = job.cancel_by or store.runs[job.run].cancel_by
+        if given_up and spec.idempotent and not spec.retry.on and not cancelled:
+            _require(job.retries == spec.retry.attempts, f"{job.id} was given up after {job.retries} tries")
 
 
 def _require(holds: object, otherwise: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from cicd.core.events import MinionResumed, MinionSuspended
+from cicd.core.events import MinionDrained, MinionResumed, MinionSuspended
 from cicd.messages.base import MinionId
 from cicd.testing.simulator.clockwork import Action
 from cicd.testing.simulator.history import Blow, Fault
@@ -137,6 +137,17 @@ def hold(world: World, minion: MinionId, *, suspended: bool) -> None:
     world.master.process.do(lambda: world.master.put(event))
 
 
+def _drain(world: World, _blow: Blow, machine: Machine) -> Action:
+    event = MinionDrained(minion=machine.id, by="someone", why="a look")
+    world.master.process.do(lambda: world.master.put(event))
+
+    def undo() -> None:
+        hold(world, machine.id, suspended=False)
+        machine.come_back()
+
+    return undo
+
+
 FAULTS: Mapping[Fault, Strike] = {
     Fault.MASTER_KILL: _master_kill,
     Fault.MASTER_CRASH: _master_crash,
@@ -144,6 +155,8 @@ FAULTS: Mapping[Fault, Strike] = {
     Fault.DISK_FULL: _disk_full,
     Fault.WALL: _wall,
     Fault.CANCEL: lambda world, _blow, _machine: world.people.cancel_one(),
+    Fault.CANCEL_JOB: lambda world, _blow, _machine: world.people.cancel_one_job(),
+    Fault.RESOLVE: lambda world, _blow, _machine: world.people.resolve_doubts(),
     Fault.CRASH: lambda _world, blow, machine: machine.crash(blow.for_s),
     Fault.FOLDER_LOST: lambda _world, blow, machine: machine.crash(blow.for_s, folder_lost=True),
     Fault.HOST_KILL: lambda _world, blow, machine: machine.kill_host(blow.for_s / 4),
@@ -162,5 +175,6 @@ FAULTS: Mapping[Fault, Strike] = {
     Fault.BREAK: _break,
     Fault.LEAVE: lambda _world, _blow, machine: machine.leave(),
     Fault.HOLD: lambda world, _blow, machine: hold(world, machine.id, suspended=True),
+    Fault.DRAIN: _drain,
     Fault.RELEASE: lambda world, _blow, machine: hold(world, machine.id, suspended=False),
 }

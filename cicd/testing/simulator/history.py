@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cicd.messages.pipeline import JobSpec
+from msgspec.structs import replace
+
+from cicd.messages.pipeline import JobSpec, NeedOn, PipelineSpec, Retry
 from cicd.testing.simulator.chance import Chance
 
 BUSY_S = 40.0
@@ -39,8 +41,11 @@ class Fault(StrEnum):
     WALL = "the wall clock jumps"
     LEAVE = "the minion is stopped on purpose"
     HOLD = "a person suspends the minion"
+    DRAIN = "a person drains the minion"
     RELEASE = "a person resumes the minion"
     CANCEL = "a person cancels a run"
+    CANCEL_JOB = "a person cancels a job"
+    RESOLVE = "a person resolves what is in doubt"
 
 
 _MASTER = (Fault.MASTER_KILL,) * 5 + (Fault.MASTER_CRASH, Fault.MASTER_PAUSE, Fault.MASTER_PAUSE, Fault.DISK_FULL)
@@ -54,7 +59,7 @@ _MINION = (
     + (Fault.FOLDER_LOST, Fault.REAPER_KILL, Fault.JOURNAL_FULL, Fault.LEAVE)
     + (Fault.AGENT_PAUSE, Fault.HOST_PAUSE, Fault.HOST_PAUSE, Fault.HOST_PAUSE, Fault.MINION_PAUSE, Fault.MINION_PAUSE)
 )
-_PEOPLE = (Fault.HOLD, Fault.RELEASE, Fault.CANCEL, Fault.CANCEL, Fault.WALL)
+_PEOPLE = (Fault.HOLD, Fault.RELEASE, Fault.CANCEL, Fault.CANCEL_JOB, Fault.WALL, Fault.DRAIN, Fault.RESOLVE)
 
 
 _LONG = frozenset({Fault.CUT, Fault.CUT_UP, Fault.BLOAT, Fault.HOST_PAUSE, Fault.MINION_PAUSE, Fault.SLEEP})
@@ -94,10 +99,18 @@ class Machine:
 
 @dataclass(frozen=True)
 class Wish:
-    """Somebody wants a run."""
+    """Somebody wants a run.
+
+    Attributes:
+        spec: its pipeline: the same name, the same pipeline.
+        priority: see `RunRecord`.
+        supersede: whether older runs of the pipeline are to be cancelled.
+    """
 
     at_s: float
-    jobs: tuple[JobSpec, ...]
+    spec: PipelineSpec
+    priority: int = 0
+    supersede: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,28 +153,53 @@ def history_of(seed: int) -> History:
         slow=chance.one_of((0.0, 0.02, 0.2)),
         slow_s=chance.one_of((0.5, 4.0, 15.0)),
     )
-    wishes = tuple(
-        Wish(at_s=chance.between(0, BUSY_S * chance.one_of((0.05, 0.3, 0.6))), jobs=_jobs(chance))
-        for _ in range(chance.whole(2, 5))
-    )
+    rich = chance.happens(0.5)
+    wishes = tuple(_wish(chance, number, rich=rich) for number in range(chance.whole(2, 6)))
     paces_s = chance.one_of(_PACES_S)
     return History(seed, machines, paces_s, weather, wishes, _blows(seed, len(machines)))
 
 
-def _jobs(chance: Chance) -> tuple[JobSpec, ...]:
+def _wish(chance: Chance, number: int, *, rich: bool) -> Wish:
+    """Return a wish; a rich one uses what pipelines can say of runs: limits, dependencies, retries, groups."""
+    at_s = chance.between(0, BUSY_S * chance.one_of((0.05, 0.3, 0.6)))
+    jobs = _jobs(chance, rich=rich)
+    if not rich:
+        return Wish(at_s, PipelineSpec(name=f"p{number}", jobs=jobs))
+    name = chance.one_of(("p0", "p1", "p2"))
+    spec = PipelineSpec(
+        name=name,
+        jobs=jobs,
+        max_parallel_runs=1 if name == "p1" else 0,
+        depends_on=("p0",) if name == "p2" else (),
+        run_timeout_s=chance.one_of((0.0, 0.0, 0.0, 30.0)),
+    )
+    return Wish(at_s, spec, priority=chance.one_of((0, 0, 5)), supersede=chance.happens(0.1))
+
+
+def _jobs(chance: Chance, *, rich: bool) -> tuple[JobSpec, ...]:
     jobs: list[JobSpec] = []
     for index in range(chance.whole(1, 4)):
-        needs = tuple(job.name for job in jobs if chance.happens(0.3))
-        jobs.append(
-            JobSpec(
-                name=f"j{index}",
-                needs=needs,
-                idempotent=not chance.happens(0.35),
-                labels=("gpu",) if chance.happens(0.15) else (),
-                timeout_s=chance.one_of((0.0, 0.0, 4.0)),
-            )
+        spec = JobSpec(
+            name=f"j{index}",
+            needs=tuple(job.name for job in jobs if chance.happens(0.3)),
+            idempotent=not chance.happens(0.35),
+            labels=("gpu",) if chance.happens(0.15) else (),
+            timeout_s=chance.one_of((0.0, 0.0, 4.0)),
         )
+        jobs.append(_enriched(chance, spec) if rich else spec)
     return tuple(jobs)
+
+
+def _enriched(chance: Chance, spec: JobSpec) -> JobSpec:
+    on = {need: chance.one_of((NeedOn.FAILURE, NeedOn.ANY)) for need in spec.needs if chance.happens(0.3)}
+    retry = Retry(attempts=chance.one_of((0, 1, 2)), backoff_s=chance.one_of((0.0, 1.0, 3.0)))
+    return replace(
+        spec,
+        needs_on=on,
+        retry=retry if spec.idempotent else Retry(),
+        allow_failure=chance.happens(0.1),
+        group=chance.one_of(("", "", "g", "h")),
+    )
 
 
 def _blows(seed: int, minions: int) -> tuple[Blow, ...]:

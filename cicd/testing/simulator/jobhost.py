@@ -193,7 +193,7 @@ class SimHost:
 
     def _stop_process(self) -> None:
         if self.machine.host is self:
-            self.machine.kill_host(1e9)
+            self.machine.kill_host(None)
 
     def stop(self) -> None:
         """End on purpose."""

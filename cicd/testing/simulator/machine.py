@@ -25,8 +25,8 @@ class Machine:
     Attributes:
         journal: what is durable on its disk.
         attempts: all processes of jobs, also those whose jobhost is dead.
+        away: whether it has ended on purpose, and nobody has started it again.
         asleep: how many times over it is suspended.
-        wants_host: whether its supervisor should keep a jobhost running.
     """
 
     def __init__(self, world: World, index: int, shape: history.Machine) -> None:
@@ -44,6 +44,7 @@ class Machine:
         self._folder = 0
         self._begun_s = world.clockwork.now_s - world.chance.one_of((10.0, 1000.0, 1e6))
         self._starting = 0
+        self.away = False
 
     @property
     def id(self) -> MinionId:
@@ -64,6 +65,7 @@ class Machine:
     def start_host(self, delay_s: float) -> None:
         """Have the supervisor start a jobhost; it works once nothing of an earlier one is left."""
         self._starting += 1
+        self.away = False
         number = self._starting
 
         def start() -> None:
@@ -95,8 +97,8 @@ class Machine:
                 host = self.host
                 self.world.clockwork.after(_AGENT_AGAIN_S, lambda: host.process.do(lambda: self._start_agent(host)))
 
-    def kill_host(self, again_s: float) -> None:
-        """The jobhost dies; so does its agent, and the reapers end what ran."""
+    def kill_host(self, again_s: float | None) -> None:
+        """The jobhost dies; so does its agent, and the reapers end what ran. None: nobody starts it again."""
         if self.host is None:
             return
         self.host.process.end()
@@ -105,7 +107,10 @@ class Machine:
             self.agent.end()
         for attempt in self.attempts:
             attempt.orphan()
-        self.start_host(again_s)
+        if again_s is None:
+            self.away = True
+        else:
+            self.start_host(again_s)
 
     def crash(self, again_s: float, *, folder_lost: bool = False) -> None:
         """Everything dies at once; the clock begins anew."""
@@ -136,6 +141,12 @@ class Machine:
                 self.world.clockwork.after(0.5, come_back)
 
         return come_back
+
+    def come_back(self) -> None:
+        """One that has left since it was drained is started again."""
+        if self.away:
+            self.away = False
+            self.start_host(0.5)
 
     @staticmethod
     def pause(*stopped: SimHost | SimAgent | None) -> Action:

@@ -135,7 +135,7 @@ class SimMaster:
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be done."""
-        return self.process.alive and not self._working and not self._inbox
+        return self.process.alive and not self._working and not self._inbox and self._waiting is None
 
     def _tick(self, process: Process) -> None:
         if process.alive:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cicd.core.events import Asker, RunCancelRequested, RunSubmitted
-from cicd.core.lifecycle import TERMINAL_RUNS
+from cicd.core.events import Asker, Event, JobCancelRequested, JobResolved, RunCancelRequested, RunSubmitted
+from cicd.core.lifecycle import TERMINAL, TERMINAL_RUNS
 from cicd.core.plan import Reply
-from cicd.messages.base import Digest, PipelineId, RunId
-from cicd.messages.pipeline import PipelineSpec, PluginRecord
-from cicd.messages.run import JobState, RunRecord, Trigger
+from cicd.messages.base import Digest, JobId, PipelineId, RunId
+from cicd.messages.pipeline import PluginRecord
+from cicd.messages.run import Dependency, JobState, ResolvedAs, RunRecord, Trigger
 from cicd.testing.simulator.history import Wish
 
 if TYPE_CHECKING:
@@ -23,16 +23,13 @@ class People:
 
     Attributes:
         told: the run that each wish was acknowledged as.
-        cancelled: runs whose cancelling was acknowledged.
     """
 
     def __init__(self, world: World, wishes: tuple[Wish, ...]) -> None:
         self._world = world
         self._asked: dict[Asker, int] = {}
-        self._cancels: dict[Asker, RunId] = {}
         self._count = 0
         self.told: dict[int, RunId] = {}
-        self.cancelled: set[RunId] = set()
         self.wishes = wishes
         for number, wish in enumerate(wishes):
             self._add_plugin(number, wish)
@@ -47,7 +44,7 @@ class People:
             source_size_bytes=1,
             commit="c",
             language="python",
-            spec=PipelineSpec(name=f"p{number}", jobs=wish.jobs),
+            spec=wish.spec,
         )
 
     def _ask(self, number: int) -> None:
@@ -65,6 +62,7 @@ class People:
             self._hear(number, known)
             return
         self._count += 1
+        wish = self.wishes[number]
         plugin = master.store.plugins[Digest(f"{number:064x}")]
         asker = Asker(self._count)
         self._asked[asker] = number
@@ -78,9 +76,13 @@ class People:
             commit="c",
             trigger=Trigger(by="someone"),
             job_count=0,
+            priority=wish.priority,
+            depends_on=tuple(Dependency(pipeline=PipelineId(name), name=name) for name in wish.spec.depends_on),
         )
         self._world.tell("people", f"wish {number} is asked for as {run.id}")
-        master.put(RunSubmitted(run=run, spec=plugin.spec, request=f"wish-{number}", asker=asker))
+        master.put(
+            RunSubmitted(run=run, spec=plugin.spec, supersede=wish.supersede, request=f"wish-{number}", asker=asker)
+        )
 
     def _hear(self, number: int, run: RunId) -> None:
         self._world.tell("people", f"wish {number} is acknowledged as {run}")
@@ -91,14 +93,10 @@ class People:
         number = self._asked.pop(reply.asker, None)
         if number is not None and isinstance(reply.result, RunRecord):
             self._hear(number, reply.result.id)
-        run = self._cancels.pop(reply.asker, None)
-        if run is not None and isinstance(reply.result, RunRecord):
-            self.cancelled.add(run)
 
     def master_gone(self) -> None:
         """Nobody will be answered by that process any more."""
         self._asked.clear()
-        self._cancels.clear()
 
     def cancel_one(self) -> None:
         """Cancel some run."""
@@ -107,14 +105,32 @@ class People:
         if active:
             self.cancel(self._world.chance.one_of(active))
 
+    def cancel_one_job(self) -> None:
+        """Cancel some job."""
+        store = self._world.master.store
+        active = [job.id for job in store.jobs.values() if job.state not in TERMINAL]
+        if active:
+            job = self._world.chance.one_of(active)
+            self._world.tell("people", f"cancel job {job}")
+            self._call(JobCancelRequested(job=job, by="someone", grace_s=self._world.chance.one_of((None, 0.0, 1.0))))
+
     def cancel(self, run: RunId) -> None:
         """Cancel a run."""
-        self._count += 1
-        asker = Asker(self._count)
-        self._cancels[asker] = run
-        master = self._world.master
         self._world.tell("people", f"cancel {run}")
-        master.process.do(lambda: master.put(RunCancelRequested(run=run, by="someone", asker=asker)))
+        self._call(RunCancelRequested(run=run, by="someone"))
+
+    def _call(self, event: Event) -> None:
+        master = self._world.master
+        master.process.do(lambda: master.put(event))
+
+    def resolve_doubts(self) -> None:
+        """Say what became of jobs in doubt: whatever, or that it is safe to run them again."""
+        store = self._world.master.store
+        for job in store.jobs.values():
+            if job.state is JobState.UNKNOWN:
+                how = self._world.chance.one_of(tuple(ResolvedAs))
+                self._world.tell("people", f"resolve {job.id} as {how}")
+                self._call(JobResolved(job=JobId(job.id), how=how, by="someone"))
 
     def give_up_doubts(self) -> None:
         """Cancel runs that wait for a person."""

@@ -78,9 +78,9 @@ def tell(history: History, rules: Rules, *, words: Iterable[str] = (), quiet: bo
     for number, wish in enumerate(history.wishes):
         jobs = ", ".join(
             f"{job.name}{'' if job.idempotent else '!'}{'<' + '+'.join(job.needs) if job.needs else ''}"
-            for job in wish.jobs
+            for job in wish.spec.jobs
         )
-        head.append(f"  wish {number} at {wish.at_s:.1f} s: {jobs}   (! not idempotent, < needs)")
+        head.append(f"  wish {number} ({wish.spec.name}) at {wish.at_s:.1f} s: {jobs}   (! not idempotent, < needs)")
     end = (
         f"BROKEN at {outcome.at_s:.3f} s: {outcome.broken}" if outcome.broken else f"held, over at {outcome.at_s:.1f} s"
     )

@@ -3,7 +3,8 @@
 - A run that was acknowledged is in the store, and ends once all is well.
 - A process runs only for an attempt that the store knows; once for each; no two of a job act at the same time; one
   that is not idempotent acts once at most. What it needs has succeeded, and it gets what that returned.
-- No minion has more to do than slots.
+- No minion has more to do than slots; no two jobs of a group act at the same time, nor more runs of a pipeline than
+  it allows. What the infrastructure loses uses up none of a job's retries.
 - An end is final, and it is what really happened: a success is one of the current attempt, with its outputs.
 - A minion that is silent is suspect and lost in time, and never for a standstill of the master's own.
 - What the store holds is what the core holds.
@@ -15,14 +16,15 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from cicd.core.lifecycle import TERMINAL, TERMINAL_RUNS
+from cicd.core.needs import is_met
 from cicd.core.plan import Plan
 from cicd.messages.base import JobId, MinionId
 from cicd.messages.cluster import Connection
 from cicd.messages.minion import Beat
 from cicd.messages.pipeline import JobSpec
-from cicd.messages.run import JobRecord, JobState, Result, Status
+from cicd.messages.run import JobRecord, JobState, ResolvedAs, Result, Status
 from cicd.plugins.journal import Key
-from cicd.testing.model.promises import BrokenPromiseError, survives
+from cicd.testing.model.promises import BrokenPromiseError, retried, survives
 
 if TYPE_CHECKING:
     from cicd.testing.simulator.attempt import SimAttempt
@@ -81,16 +83,34 @@ class Witness:
         known = store.attempts.get((job, number))
         require(known is not None, f"{attempt.name} runs, and the store does not know of it")
         spec = self._spec(job)
+        record = store.jobs[job]
         starts = sum(count for key, count in self.processes.items() if key[0] == job)
-        require(spec.idempotent or starts == 1, f"{job} is not idempotent and is started {starts} times")
+        require(
+            spec.idempotent or starts <= 1 + record.granted, f"{job} is not idempotent and is started {starts} times"
+        )
         given = {need.job: need.outputs for need in attempt.run_job.needs}
         for need in spec.needs:
-            found = next(j for j in store.jobs.values() if j.run == store.jobs[job].run and j.name == need)
-            require(found.state is JobState.SUCCEEDED, f"{attempt.name} begins, what it needs is {found.state}")
+            found = next(j for j in store.jobs.values() if j.run == record.run and j.name == need)
+            require(is_met(spec, found), f"{attempt.name} begins, what it needs is {found.state}")
             require(found.outputs == given.get(need, {}), f"{attempt.name} gets other outputs than {found.outputs}")
+        self._check_limits(attempt, spec)
         machine = attempt.machine
         busy = sum(other.alive for other in machine.attempts)
         require(busy <= machine.slots, f"{machine.name} has {machine.slots} slots and runs {busy} processes")
+
+    def _check_limits(self, attempt: SimAttempt, spec: JobSpec) -> None:
+        """Neither group nor pipeline have more at work than they may."""
+        store = self._world.master.store
+        acting = {other.key[0] for others in self._acting.values() for other in others if not other.process.paused}
+        if spec.group:
+            group = [job for job in acting if self._spec(job).group == spec.group]
+            require(len(group) <= 1, f"jobs of group {spec.group} act at the same time: {group}")
+        run = store.runs[store.jobs[attempt.key[0]].run]
+        limit = store.plugins[run.plugin].spec.max_parallel_runs
+        if limit:
+            runs = {store.jobs[job].run for job in acting}
+            beside = [other for other in runs if store.runs[other].pipeline == run.pipeline]
+            require(len(beside) <= limit, f"{run.pipeline} may have {limit} active runs, and {beside} act")
 
     def _spec(self, job: JobId) -> JobSpec:
         store = self._world.master.store
@@ -188,7 +208,9 @@ class Witness:
         """An end is what really happened to the current attempt."""
         told = _ENDS.get(job.state)
         key = (job.id, job.attempt)
-        if told is None or not job.attempt:
+        word = job.resolution
+        by_a_person = word is not None and word.attempt == job.attempt and word.how is not ResolvedAs.RETRY
+        if told is None or not job.attempt or by_a_person:
             return
         require(
             told in self._noted.get(key, ()), f"{job.id} is {job.state}, of attempt {job.attempt} nobody noted that"
@@ -213,6 +235,7 @@ class Witness:
                 waits = master.cluster.waits(run.id, master.now)
                 jobs = {job.name: job.state.value for job in store.jobs.values() if job.run == run.id}
                 require(False, f"all is well, and {run.id} does not end: {jobs} {waits}")  # noqa: FBT003  it never holds
+        retried(store)
         requests = Counter(store.requests.values())
         require(all(count == 1 for count in requests.values()), "two wishes became one run")
         require(len(store.runs) == len(world.people.wishes), "a wish became two runs")

@@ -15,7 +15,7 @@ from cicd.testing.simulator.rules import Rules
 from cicd.testing.simulator.story import Story
 from cicd.testing.simulator.witness import Witness
 
-PATIENCE_S = 150.0
+PATIENCE_S = 900.0
 """How long after the last fault everything must have ended."""
 _DOUBT_S = 30.0
 
@@ -89,9 +89,13 @@ class World:
     def _watch(self) -> None:
         """Once a second: has everything ended?"""
         for minion in list(self.master.store.minions.values()):
-            if minion.suspended:
+            if minion.suspended or minion.draining:
                 hold(self, minion.id, suspended=False)
+        for machine in self.machines:
+            machine.come_back()
         if self.clockwork.now_s > BUSY_S + _DOUBT_S:
+            self.people.resolve_doubts()
+        if self.clockwork.now_s > BUSY_S + 2 * _DOUBT_S:
             self.people.give_up_doubts()
         runs = self.master.store.runs.values()
         self._settled = (
