@@ -33,6 +33,7 @@ from cicd.actors.enroller import Enroller
 from cicd.actors.explainer import Explainer, ExplainerClient
 from cicd.actors.gate import Gate
 from cicd.actors.heartbeat import HeartbeatMonitor
+from cicd.actors.janitor import DiskLook, Janitor
 from cicd.actors.log_files import LogFiles
 from cicd.actors.minion_registry import MinionRegistry
 from cicd.actors.pipeline_compiler import PipelineCompiler
@@ -184,7 +185,9 @@ class Master:
             return token.id, token.client_keys().public, token.render()
 
         explainer = Explainer.start(data_dir / JOURNAL, self.journal, clock, die)
+        look = DiskLook(data_dir, room, clock)
         tools = Tools(
+            disk=lambda: look.now,
             storage=self.storage,
             store=store,
             scheduler=scheduler,
@@ -199,10 +202,18 @@ class Master:
             dropped=lambda: drops.totals() | {"control.not_accepted": cluster.book.refused},
         )
         desk = ClientDesk.start(self._desk_in, self._client, Calls(tools, room), clock, die, dropped=drops.of["client"])
-        monitor = HeartbeatMonitor.start(events, clock, die)
         # In the order in which they are stopped: who asks others goes before those it asks.
         self._actors: list[pykka.ActorRef[Any]] = [
-            monitor,
+            HeartbeatMonitor.start(events, clock, die),
+            Janitor.start(
+                storage=self.storage,
+                store=store,
+                clock=clock,
+                data_dir=data_dir,
+                rules=config.retention,
+                look=look,
+                die=die,
+            ),
             desk,
             compiler,
             registry,

@@ -9,7 +9,8 @@ import click
 from cicd.cli.settings import Settings, common, pass_settings
 
 if TYPE_CHECKING:
-    from cicd.messages.client import MinionView
+    from cicd.messages.client import DiskAnswer, MinionView
+    from cicd.messages.disk import Deletion
 
 
 @click.command()
@@ -19,24 +20,45 @@ if TYPE_CHECKING:
 def disk(settings: Settings, deletions: bool) -> None:  # noqa: FBT001  click's signature
     """Show what the minions and the master keep on their disks, or what was deleted from them."""
     from cicd.cli.pages import all_minions
+    from cicd.messages.client import DeletionPage, DiskAnswer, ListDeletions, ShowDisk
 
     with settings.client() as client:
         found = all_minions(client)
-    if deletions:
-        _deletions(settings, found)
-    else:
-        _sizes(settings, found)
+        if deletions:
+            _deletions(settings, found, client.ask(ListDeletions(), DeletionPage).deletions)
+        else:
+            _sizes(settings, found, client.ask(ShowDisk(), DiskAnswer))
 
 
-def _sizes(settings: Settings, found: list[MinionView]) -> None:
+def _sizes(settings: Settings, found: list[MinionView], master: DiskAnswer) -> None:
     from cicd.cli import words
     from cicd.messages.disk import DiskUse
 
     if settings.as_json:
-        settings.out.json(
-            {"minions": [{"name": view.minion.name, "disk": view.load.disk, "use": view.load.use} for view in found]}
-        )
+        minions = [{"name": view.minion.name, "disk": view.load.disk, "use": view.load.use} for view in found]
+        settings.out.json({"master": master.disk, "minions": minions})
         return
+    disk = master.disk
+    parts = [
+        (name, words.size(size))
+        for name, size in (
+            ("store", disk.store_bytes),
+            ("logs", disk.logs_bytes),
+            ("plugins", disk.plugins_bytes),
+            ("sources", disk.sources_bytes),
+            ("mirrors", disk.mirrors_bytes),
+            ("build logs", disk.builds_bytes),
+            ("other", disk.other_bytes),
+        )
+    ]
+    settings.out.fields(
+        [
+            ("master", f"{words.size(disk.free_bytes)} of {words.size(disk.total_bytes)} free in {master.data_dir}"),
+            ("keeps", ", ".join(f"{name} {size}" for name, size in parts) if disk.measured_s else "not yet measured"),
+            ("reserve", "" if disk.reserve_held else "used up: nothing new is begun until there is space"),
+        ]
+    )
+    settings.out.note("")
     rows = []
     for view in found:
         use, total = view.load.use or DiskUse(), view.load.disk
@@ -59,12 +81,13 @@ def _sizes(settings: Settings, found: list[MinionView]) -> None:
     )
 
 
-def _deletions(settings: Settings, found: list[MinionView]) -> None:
+def _deletions(settings: Settings, found: list[MinionView], master: tuple[Deletion, ...]) -> None:
     from cicd.cli import words
     from cicd.cli.output import when
     from cicd.clock import SystemClock
 
-    done = [
+    done = [("master", deletion) for deletion in master]
+    done += [
         (view.minion.name, deletion)
         for view in found
         for deletion in (view.load.use.deletions if view.load.use is not None else ())

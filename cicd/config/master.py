@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -142,6 +143,30 @@ class Journal(Section, frozen=True):
     max_days: Seconds = 14.0
 
 
+class Retention(Section, frozen=True):
+    """`[retention]`: how long things stay. 0: for ever. Days, if nothing else is said.
+
+    Attributes:
+        runs_keep: newest runs of each pipeline.
+        runs_days: runs, with their jobs and logs, since they ended. The newest of a pipeline always stays.
+        logs_days: logs, since their run ended.
+        plugins_days: plugins and source trees, since a pipeline had them in service or a run was active with them.
+        mirrors_days: clones of repositories, since a pipeline used them.
+        builds_keep: newest build logs of each pipeline.
+        deletions_days: what is noted of deletions.
+        every_s: seconds between two rounds.
+    """
+
+    runs_keep: Annotated[int, msgspec.Meta(ge=0)] = 0
+    runs_days: SecondsOrZero = 0.0
+    logs_days: SecondsOrZero = 90.0
+    plugins_days: SecondsOrZero = 30.0
+    mirrors_days: SecondsOrZero = 30.0
+    builds_keep: Annotated[int, msgspec.Meta(ge=0)] = 20
+    deletions_days: SecondsOrZero = 365.0
+    every_s: Seconds = 300.0
+
+
 @configuration
 class MasterConfig(Section, frozen=True):
     """Everything that can be said to a master; made by `load_master`."""
@@ -151,6 +176,7 @@ class MasterConfig(Section, frozen=True):
     cluster: Cluster = Cluster()
     compiler: Compiler = Compiler()
     store: Store = Store()
+    retention: Retention = Retention()
     journal: Journal = Journal()
     tap: Tap = Tap()
     log: Log = Log()

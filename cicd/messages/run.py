@@ -174,6 +174,8 @@ class RunRecord(Message, frozen=True):
     timed_out: bool = False
     started_boot_s: float = 0.0
     retry_of: RunId | None = None
+    request: str = ""
+    """The asker's own id of what began it; empty: none."""
     superseded_by: str = ""
     priority: int = 0
     waiting: bool = False

@@ -19,6 +19,11 @@
     mn/      mn/<minion name>                     minion id: names are unique
     t/       t/<token id>                         TokenRecord
     kr/      kr/<public key>                      RemovedKey
+    x/       x/<time: 16>/<kind>/<name>           Deletion, by time in microseconds: what was deleted by rule
+    xc/      xc/<what>                            how far a walk of retention has come: run id
+    xd/      xd/<run id>                          Deletion; there while a run is being deleted piece by piece
+    xl/      xl/<run id>                          Deletion; there when a run's logs were deleted
+    xs/      xs/<run id>                          run id; its logs could not go yet when the walk came by
 
 Ids and names come from people and peers, so any text makes a key: unambiguous, and never too long. A name stands
 last in its key and is taken as it is, in UTF-8; a part before another has its `/` and `%` escaped. Text of more than
@@ -52,7 +57,14 @@ MINION_NAMES = b"mn/"
 TOKENS = b"t/"
 REMOVED_KEYS = b"kr/"
 
+DELETIONS = b"x/"
+WALKS = b"xc/"
+DYING_RUNS = b"xd/"
+REMOVED_LOGS = b"xl/"
+PASSED_RUNS = b"xs/"
+
 _TEXT_BYTES = 400
+_TIME_DIGITS = 16
 _INDEX_DIGITS = 6
 _ATTEMPT_DIGITS = 6
 _NUMBER_DIGITS = 10
@@ -210,3 +222,47 @@ def token(id_: str) -> bytes:
 def removed_key(key: str) -> bytes:
     """Return the key of a RemovedKey."""
     return REMOVED_KEYS + _last(key)
+
+
+def run_attempts(id_: RunId) -> bytes:
+    """Return what the keys of all attempts of a run begin with."""
+    return ATTEMPTS + _part(id_) + b"/"
+
+
+def run_logs(id_: RunId) -> bytes:
+    """Return what the keys of all LogRecords of a run begin with."""
+    return LOGS + _part(id_) + b"/"
+
+
+def run_queue(id_: RunId) -> bytes:
+    """Return what the keys of the queued jobs of a run begin with."""
+    return QUEUED_JOBS + _part(id_) + b"/"
+
+
+def deletion(at_us: int, kind: str, name: str) -> bytes:
+    """Return the key of a Deletion.
+
+    Raises:
+        OutOfRangeError: there is no such time.
+    """
+    return DELETIONS + _number(at_us, _TIME_DIGITS) + b"/" + _part(kind) + b"/" + _last(name)
+
+
+def walk(what: str) -> bytes:
+    """Return the key of how far a walk has come."""
+    return WALKS + _last(what)
+
+
+def dying_run(id_: RunId) -> bytes:
+    """Return the key that is there while a run is being deleted."""
+    return DYING_RUNS + _last(id_)
+
+
+def removed_logs(id_: RunId) -> bytes:
+    """Return the key that is there when a run's logs were deleted."""
+    return REMOVED_LOGS + _last(id_)
+
+
+def passed_run(id_: RunId) -> bytes:
+    """Return the key of a run whose logs have to be looked at again."""
+    return PASSED_RUNS + _last(id_)

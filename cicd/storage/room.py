@@ -50,6 +50,12 @@ class Room:
         return self._held
 
     @property
+    def total_bytes(self) -> int:
+        """How large the disk is."""
+        status = os.statvfs(self._folder)
+        return status.f_blocks * status.f_frsize
+
+    @property
     def free_bytes(self) -> int:
         """What is free on the disk for this user."""
         status = os.statvfs(self._folder)

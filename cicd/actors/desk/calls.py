@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cicd.actors.desk.disk_calls import DiskCalls
 from cicd.actors.desk.explain_calls import ExplainCalls
 from cicd.actors.desk.log_calls import LogCalls
 from cicd.actors.desk.master_calls import MasterCalls
@@ -18,7 +19,7 @@ from cicd.core.events import (
 from cicd.messages import client as c
 from cicd.storage.room import Room
 
-_BEGIN_SOMETHING = (c.StartRun, c.CreatePipeline, c.RecompilePipeline, c.CreateToken)
+_BEGIN_SOMETHING = (c.StartRun, c.RetryRun, c.CreatePipeline, c.RecompilePipeline, c.CreateToken)
 """Calls that are refused while the master's disk is nearly full; what ends or removes something is not."""
 
 
@@ -40,6 +41,7 @@ class Calls:
             LogCalls(tools),
             MinionCalls(tools),
             TokenCalls(tools),
+            DiskCalls(tools),
         )
         self._methods: dict[str, Callable[..., Answered]] = {
             name: getattr(noun, name) for noun in nouns for name in dir(noun) if name[0].isupper()

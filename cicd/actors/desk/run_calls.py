@@ -64,6 +64,7 @@ class RunCalls:
             priority=call.priority,
             depends_on=depends_on,
             forced=call.force,
+            request=call.request,
         )
         event = RunSubmitted(
             run=record,

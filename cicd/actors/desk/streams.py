@@ -8,6 +8,7 @@ never goes backwards.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -23,6 +24,7 @@ from cicd.messages.bulk import CHUNK_BYTES
 from cicd.messages.client import Answer, JobView, LogEndInfo, LogText, PipelineAnswer, PipelineView, RunAnswer
 from cicd.messages.pipeline import BuildState, PipelineRecord
 from cicd.messages.run import JobRecord, JobState, RunRecord, Status
+from cicd.storage import tombstones
 from cicd.storage.base import Storage
 from cicd.storage.records import Records
 
@@ -180,6 +182,7 @@ class LogStream:
             self._attempt = self._attempt or job.attempt
             record = found.log(self._job, self._attempt) if self._attempt else None
             tried = found.attempt(self._job, self._attempt) if self._attempt else None
+            removed = tombstones.logs_removed(view, run)
         if not self._attempt:
             return None if self._follow and job.state not in TERMINAL else self._end(0, gap=_never_ran(job))
         if tried is None:
@@ -189,6 +192,9 @@ class LogStream:
             answer = LogText(offset=self._offset, data=data)
             self._offset += len(data)
             return answer
+        if removed is not None:
+            day = datetime.fromtimestamp(removed.at_s, UTC).strftime("%Y-%m-%d")
+            return self._end(self._attempt, gap=f"removed on {day}: {removed.reason}")
         if record is not None:
             self.ended = True
             return LogEndInfo(

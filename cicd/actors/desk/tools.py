@@ -22,6 +22,7 @@ from cicd.core.events import (
 )
 from cicd.ids import IdSource
 from cicd.messages import client as c
+from cicd.messages.disk import MasterDisk
 from cicd.storage.base import Storage
 
 Render = Callable[[Any], c.Answer]
@@ -48,6 +49,7 @@ class Tools:
     Attributes:
         events: the Scheduler's inbox.
         new_token: makes a join token for this master.
+        disk: returns what lies on the master's disk.
         dropped: returns what was dropped since the master started, by socket and reason.
     """
 
@@ -63,3 +65,4 @@ class Tools:
     clock: Clock
     ids: IdSource
     about: About
+    disk: Callable[[], MasterDisk]

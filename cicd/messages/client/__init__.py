@@ -8,6 +8,7 @@ client has not acknowledged for `STREAM_IDLE_S` is ended by the master.
 
 from cicd.messages.base import ErrorReply, Wire
 from cicd.messages.client.catalogue import Answer, Call, Done
+from cicd.messages.client.disk import DeletionPage, DiskAnswer, ListDeletions, ShowDisk
 from cicd.messages.client.envelope import Credit, End, Failure, Item, Reply, Request, StopStream
 from cicd.messages.client.limits import PAGE, STREAM_IDLE_S, STREAM_WINDOW
 from cicd.messages.client.logs import LogEndInfo, LogText, ReadLog
@@ -60,6 +61,8 @@ __all__ = [
     "CreateToken",
     "Credit",
     "DeletePipeline",
+    "DeletionPage",
+    "DiskAnswer",
     "Done",
     "DrainMinion",
     "End",
@@ -69,6 +72,7 @@ __all__ = [
     "FollowRun",
     "Item",
     "JobView",
+    "ListDeletions",
     "ListMinions",
     "ListPipelines",
     "ListRuns",
@@ -92,6 +96,7 @@ __all__ = [
     "RevokeToken",
     "RunAnswer",
     "RunPage",
+    "ShowDisk",
     "ShowMinion",
     "ShowPipeline",
     "ShowRun",

@@ -1,6 +1,7 @@
 """Every call and every answer."""
 
 from cicd.messages.base import Wire
+from cicd.messages.client.disk import DeletionPage, DiskAnswer, ListDeletions, ShowDisk
 from cicd.messages.client.logs import LogEndInfo, LogText, ReadLog
 from cicd.messages.client.master import Status, StatusAnswer
 from cicd.messages.client.minions import (
@@ -68,6 +69,8 @@ Call = (
     | CreateToken
     | ListTokens
     | RevokeToken
+    | ShowDisk
+    | ListDeletions
 )
 
 Answer = (
@@ -83,5 +86,7 @@ Answer = (
     | MinionPage
     | TokenAnswer
     | TokenPage
+    | DiskAnswer
+    | DeletionPage
     | Done
 )
