@@ -9,6 +9,7 @@ is left out.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Union, cast
 
 import msgspec
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 from cicd.core.events import Event, MinionBeat, Now, Ticked
 from cicd.core.plan import Plan
 from cicd.messages.cluster import Load
+from cicd.messages.minion import Beat
 from cicd.replay.digest import digest_of
 from cicd.replay.segments import JournalDamagedError
 
@@ -58,6 +60,13 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
 
 _EVENTS = msgspec.msgpack.Encoder()
 
+_NEVER_THE_SAME = {"seq", "sent_boot_s", "received_boot_s", "load", "beat"}
+_said = attrgetter(
+    *(name for name in MinionBeat.__struct_fields__ if name not in _NEVER_THE_SAME),
+    *(f"beat.{name}" for name in Beat.__struct_fields__ if name not in _NEVER_THE_SAME),
+)
+"""What a heartbeat says, beside its number, its times and the load."""
+
 
 def decided_in(plan: Plan) -> tuple[str, ...]:
     """Return the new states of runs and jobs in words."""
@@ -77,7 +86,7 @@ class BatchEncoder:
     """Encodes the batches of one segment: what one says may refer to those before."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[int, MinionBeat]] = {}
+        self._last: dict[str, tuple[int, object]] = {}
 
     def encode(self, events: Sequence[Event], now: Now, plan: Plan | None, failed: str = "") -> bytes:
         """Return a batch and what came of it (`plan`; None: the core failed, as `failed` says).
@@ -95,16 +104,14 @@ class BatchEncoder:
         return _EVENTS.encode((now.boot_s, now.wall_s, items, digest))
 
     def _item(self, event: Event) -> object:
-        if type(event) is Ticked:
-            return None
         if not isinstance(event, MinionBeat):
-            return event
+            return None if type(event) is Ticked else event
         beat = event.beat
-        shape = replace(event, received_boot_s=0.0, beat=replace(beat, seq=0, sent_boot_s=0.0, load=_IDLE))
+        said = _said(event)
         last = self._last.get(event.minion)
-        if last is not None and last[1] == shape:
-            return _SameBeat(last[0], beat.seq, beat.sent_boot_s, event.received_boot_s)
-        self._last[event.minion] = (len(self._last) if last is None else last[0], shape)
+        if last is not None and last[1] == said:
+            return (last[0], beat.seq, beat.sent_boot_s, event.received_boot_s)  # a _SameBeat
+        self._last[event.minion] = (len(self._last) if last is None else last[0], said)
         return replace(event, beat=replace(beat, load=_IDLE))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cicd.core import waits
 from cicd.core.book import Book, JobEntry
+from cicd.core.ready import Requirements, meets
 from cicd.core.ring import Ring
 from cicd.messages.cluster import MinionRecord
 
@@ -55,11 +56,14 @@ class Choice:
 
 
 def _why_not(item: _PassedOver, job: JobEntry) -> str:
-    missing = [label for label in job.spec.labels if label not in item.minion.labels]
+    labels, tags, avoid = job.requirements
+    missing = [label for label in labels if label not in item.minion.labels]
     if missing:
         return f"no label {' and '.join(missing)}"
-    if job.run.requires and not set(job.run.requires) & set(item.minion.tags):
+    if not meets(item.minion, Requirements((), tags)):
         return "cannot run this plugin"
+    if item.minion.id == avoid:
+        return "failed the last attempt"
     return item.state
 
 

@@ -28,6 +28,9 @@ _PASSING = re.compile(r"\d+ s\b| \((waiting|queued|assigned|running)\)")
 """What changes in a reason while it stays the same reason."""
 
 
+_TRIED = HELD | {JobState.BACKOFF}
+
+
 class Story:
     """One run's story, from a journal.
 
@@ -142,7 +145,7 @@ class Story:
                 continue
             before = self._states.get(record.id)
             self._states[record.id] = record.state
-            if record.state is JobState.QUEUED and before in HELD:
+            if record.state is JobState.QUEUED and before in _TRIED:
                 ended = plan.attempts.get((record.id, record.attempt))
                 known = ended.result.message if ended is not None and ended.result is not None else ""
                 why = f": {record.message}" if record.message and record.message != known else ""
@@ -167,7 +170,7 @@ class Story:
             if text and record.state in HELD:
                 self._say(StoryKind.DOUBT, now.wall_s, text, record.name, record.attempt)
             elif text:
-                self._say(StoryKind.WAITS, now.wall_s, f"waits: {text}", record.name)
+                self._say(StoryKind.WAITS, now.wall_s, f"waits: {text.removeprefix('waits ')}", record.name)
 
     def _say(self, kind: StoryKind, at_s: float, text: str, job: str = "", attempt: int = 0) -> None:
         if len(self.lines) >= MAX_LINES:

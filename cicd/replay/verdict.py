@@ -136,12 +136,15 @@ def _text(value: object) -> Any:
 class Recording:
     """A core whose every batch is kept in memory, for simulations: `check` decides all of them again.
 
+        recording = Recording(cluster)
+        cluster.handle = recording.handle
+
     Args:
         cluster: the core, as it is before the first batch.
     """
 
     def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+        self._handle = cluster.handle
         self._checkpoint = freeze(cluster)
         self._encoder, self._decoder = BatchEncoder(), BatchDecoder()
         self._kept: list[tuple[bytes, int, tuple[str, ...]]] = []
@@ -149,9 +152,12 @@ class Recording:
     def handle(self, events: Iterable[Event], now: Now) -> Plan:
         """Let the core decide on what is kept of the events, as events that came over a wire would be."""
         data = self._encoder.encode(list(events), now, Plan())
-        plan = self._cluster.handle(self._decoder.decode(data)[1], now)
+        plan = self._handle(self._decoder.decode(data)[1], now)
         self._kept.append((data, digest_of(plan), decided_in(plan)))
         return plan
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def check(self) -> Difference | None:
         """Decide everything again from the beginning; return the first difference."""

@@ -1,8 +1,8 @@
 """Keeps the journal beside a running core.
 
-What is to be written is made on the deciding thread, as it has to be; written it is by a thread of its own, soon after
-a decision, else a few times a second. So the core never waits for a disk. When the disk is full, or slower than what is
-to be written, the journal stops, says so, and begins a new segment after a while, with the gap noted in its header.
+What is to be written is made on the deciding thread, as it has to be; written it is by a thread of its own, some times
+a second. So the core never waits for a disk. When the disk is full, or slower than what is to be written, the journal
+stops, says so, and begins a new segment after a while, with the gap noted in its header.
 
 A new segment begins with the core's whole state, so it begins when as many bytes were written as make that cheap.
 """
@@ -26,8 +26,8 @@ from cicd.replay.files import Begin, Files, Kind, Limits
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-WRITE_S = 0.2
-"""Between writes."""
+WRITE_S = 0.05
+"""Between writes: a kill leaves out no more than that."""
 RETRY_S = 30.0
 """After this long a journal that stopped begins again."""
 _MAX_WAITING_BYTES = 32 * 1024 * 1024
@@ -99,8 +99,6 @@ class InputJournal:
         framed = segments.frame(data)
         self._put(framed, len(framed), now)
         self._room -= len(framed)
-        if plan is None or plan.saves:
-            self._wake.set()  # a commit follows, which takes longer: a kill leaves out as little as can be
         if self._room <= 0 and not failed:
             self._begin("next", now, "")
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import random  # noqa: TID251  seeded: the seed is the test's name
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from cicd.core.cluster import Cluster
 from cicd.core.events import Event, MinionBeat, MinionResumed, MinionSuspended, Now, RunCancelRequested, Ticked
 from cicd.core.plan import Plan
 from cicd.messages.base import MinionId
 from cicd.messages.cluster import Load
 from cicd.messages.minion import Beat
-from cicd.messages.pipeline import JobSpec
+from cicd.messages.pipeline import JobSpec, Retry
 from cicd.messages.run import Status
 from cicd.replay.batches import BatchDecoder, BatchEncoder, event_classes
 from cicd.replay.checkpoint import CheckpointError, freeze, thaw
@@ -65,18 +63,6 @@ def test_heartbeats_that_say_the_same_are_kept_in_few_bytes_and_come_back_whole(
     assert with_beat - len(encoder.encode([], NOW, Plan())) <= 25
 
 
-class Watched:
-    """A core that is recorded; the world does not notice."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
-        self.recording = Recording(cluster)
-        self.handle = self.recording.handle
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.cluster, name)
-
-
 class Unrest:
     """A seeded history in a world where much goes wrong; every core in it is recorded."""
 
@@ -93,8 +79,8 @@ class Unrest:
         self.world.settle()
 
     def watch(self) -> None:
-        self.watched = Watched(self.world.cluster)
-        self.world.cluster = self.watched
+        self.recording = Recording(self.world.cluster)
+        self.world.cluster.handle = self.recording.handle
 
     def some_minion(self) -> MinionId:
         return self.random.choice(list(self.world.minions))
@@ -105,7 +91,12 @@ class Unrest:
         self.world.settle()
 
     def submit(self) -> None:
-        self.world.submit("p", (JobSpec(name="a"), JobSpec(name="b", needs=("a",), labels=("gpu",)), JobSpec(name="c")))
+        jobs = (
+            JobSpec(name="a", retry=Retry(attempts=2, backoff_s=3.0)),
+            JobSpec(name="b", needs=("a",), labels=("gpu",)),
+            JobSpec(name="c", group="one", timeout_s=9.0),
+        )
+        self.world.submit("p", jobs)
 
     def cancel(self) -> None:
         for run in list(self.world.cluster.book.runs)[:1]:
@@ -133,7 +124,8 @@ class Unrest:
         for key in sorted(minion.fetching):
             self.world.say(name, minion.start(key))
         for key in sorted(minion.alive):
-            self.world.say(name, minion.finish(key, Status.SUCCEEDED, [("from", name)]))
+            status = self.random.choice((Status.SUCCEEDED, Status.SUCCEEDED, Status.FAILED))
+            self.world.say(name, minion.finish(key, status, [("from", name)]))
 
     def beat(self) -> None:
         self.world.advance(1.0)
@@ -148,12 +140,12 @@ def test_whatever_happens_is_decided_the_same_again(seed):
     unrest = Unrest(seed)
     for _ in range(60):
         unrest.step()
-    assert unrest.watched.recording.check() is None
+    assert unrest.recording.check() is None
     unrest.world.restart_master()
     unrest.watch()  # from here: a core that began with what a store held
     for _ in range(30):
         unrest.step()
-    assert unrest.watched.recording.check() is None
+    assert unrest.recording.check() is None
 
 
 def test_what_is_not_in_the_journal_must_not_decide():
@@ -163,7 +155,7 @@ def test_what_is_not_in_the_journal_must_not_decide():
     unrest.world.settle()
     unrest.world.cluster.book.ring._hand = 1  # what an input that is not in the journal would do
     unrest.world.submit("p", (JobSpec(name="a"),))
-    difference = unrest.watched.recording.check()
+    difference = unrest.recording.check()
     assert difference is not None
     assert "RunSubmitted" in difference.events[0]
     assert [text for text in difference.expected if text.endswith("assigned 1 m2")]
@@ -174,7 +166,8 @@ def test_a_checkpoint_holds_the_whole_state_and_runs_nobodys_code():
     unrest = Unrest(3)
     for _ in range(40):
         unrest.step()
-    cluster = unrest.watched.cluster
+    cluster = unrest.world.cluster
+    del cluster.handle  # the recording's
     copy = thaw(freeze(cluster))
     copy.validate()
     assert [entry.record for entry in copy.book.minions.values()] == [e.record for e in cluster.book.minions.values()]
