@@ -1,7 +1,7 @@
 """A witness outside the system: what jobs really did, held against what people were promised.
 
-Jobs append `run job attempt start|end boottime` to a file by one `write` each, and a `Load` keeps a ledger of the runs
-whose start was acknowledged. The two are compared; the system's own store is not asked.
+Jobs append `run job attempt start|alive|end boottime` to a file by one `write` each, and a `Load` keeps a ledger
+of the runs whose start was acknowledged. The two are compared; the system's own store is not asked.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from cicd.testing.waiting import wait_until
 CLOCK = SystemClock()
 
 PIPELINE = """
-import os, time
+import os, subprocess, time
 import cicd_sdk as ci
 
 pipeline = ci.Pipeline("witness")
 pipeline.param("file", required=True)
-pipeline.param("hold", default=0.0)
+pipeline.param("hold", default=0.0, description="seconds that it takes")
+pipeline.param("beat", default=0.0, description="seconds between two signs of life; 0: none")
+pipeline.param("children", default=0, description="how many processes it leaves behind, each in a session of its own")
 
 
 def say(ctx, what):
@@ -44,7 +46,13 @@ def work(ctx: ci.Context) -> None:
     say(ctx, "start")
     for number in range(3):
         print("line", number, flush=True)
-    time.sleep(ctx.params["hold"])
+    for _ in range(ctx.params["children"]):
+        subprocess.Popen(["sleep", "600"], start_new_session=True)
+    over = time.monotonic() + ctx.params["hold"]
+    while (left := over - time.monotonic()) > 0:
+        time.sleep(min(left, ctx.params["beat"] or left))
+        if ctx.params["beat"]:
+            say(ctx, "alive")
     say(ctx, "end")
 
 
@@ -92,13 +100,13 @@ class Witness:
 
     def overlaps(self) -> int:
         """Return how often two attempts of a job acted at the same time; without an end: until its last word."""
-        spans: dict[tuple[str, str], list[tuple[float, float]]] = {}
-        began: dict[tuple[str, str, int], float] = {}
+        acted: dict[tuple[str, str, int], tuple[float, float]] = {}
         for one in self.statements():
-            if one.what == "start":
-                began[one.run, one.job, one.attempt] = one.boot_s
-            elif one.what in ("end", "alive"):
-                spans.setdefault((one.run, one.job), []).append((began[one.run, one.job, one.attempt], one.boot_s))
+            key = (one.run, one.job, one.attempt)
+            acted[key] = (acted.get(key, (one.boot_s, 0.0))[0], one.boot_s)
+        spans: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for (run, job, _), span in acted.items():
+            spans.setdefault((run, job), []).append(span)
         count = 0
         for several in spans.values():
             several.sort()
