@@ -119,7 +119,7 @@ def test_a_jobhost_that_hangs_lets_no_job_outlive_its_lease(tmp_path, repository
 
 
 def test_a_master_that_stands_still_calls_nobody_lost(tmp_path, repository, size, figure):
-    """Shorter than the lease: nothing happens. Longer: jobs end by their own lease, and are run again; no two at once."""
+    """Shorter than the lease: nothing happens. Longer: jobs end by their own lease and run again; no two at once."""
     pauses = [5.0] if size(0, 1) == 0 else [5.0, 8.0, 15.0, 60.0]
     witness = Witness(tmp_path / "witness")
     false_losses = honest = 0
