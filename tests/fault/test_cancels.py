@@ -57,7 +57,7 @@ def test_a_cancelled_job_leaves_none_of_its_children(tmp_path, size, figure):
 
 def test_a_cancel_that_meets_the_end_is_no_cause_for_disagreement(tmp_path, size, figure):
     """Within a millisecond of each other: the answer, the run, the job, its attempt and the witness tell one story."""
-    times = size(10, 1000)
+    times = size(6, 1000)
     dice = Dice(23)
     witness = Witness(tmp_path / "witness")
     disagreements: list[str] = []
@@ -67,7 +67,7 @@ def test_a_cancel_that_meets_the_end_is_no_cause_for_disagreement(tmp_path, size
         for _ in range(times):
             run = start(client, "witness", file=str(witness.path), hold="0.05")
             # The job's last word is a millisecond or so before its end.
-            wait_until(lambda run=run: witness.starts()[run], 20)
+            witness.wait_for_start(run)
             pass_time(dice.between(0.040, 0.065))
             try:
                 client.ask(CancelRun(run=run), RunAnswer)

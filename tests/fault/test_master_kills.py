@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(14_400)]
 
 def test_kills_at_random_lose_nothing_and_repeat_nothing(tmp_path, size, figure):
     """Four minions, up to 20 jobs a second, the master killed again and again."""
-    kills = size(5, 300)
+    kills = size(4, 300)
     dice = Dice(3)
     repository = Repository(tmp_path / "repo")
     repository.commit(pipeline())

@@ -69,7 +69,7 @@ def test_a_machine_that_crashes_repeats_no_job_that_must_not_be_repeated(tmp_pat
         for _ in range(rounds):
             run = start(client, "witness", file=str(witness.path), hold="3")
             view = until_running(client, run, "work")
-            wait_until(lambda run=run: witness.starts()[run], 10)
+            witness.wait_for_start(run)
             pass_time(dice.between(0.0, 0.5))
             processes = tree_of(cluster.minion_pid(view.job.minion_name))
             crash_minion(cluster, view.job.minion_name)

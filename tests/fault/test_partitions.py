@@ -33,8 +33,8 @@ WAYS = {
 
 def listen() -> dict[str, str]:
     """Return addresses in the master's namespace: what is free here is free there."""
-    keys = ("control", "bulk", "client")
-    return {key: f"tcp://{Networks.MASTER}:{port}" for key, port in zip(keys, free_ports(3), strict=True)}
+    keys = ("control", "bulk", "client", "enrol")
+    return {key: f"tcp://{Networks.MASTER}:{port}" for key, port in zip(keys, free_ports(4), strict=True)}
 
 
 def connection(client, name: str) -> Connection:
@@ -63,13 +63,14 @@ def test_partitions_are_noticed_and_never_let_two_attempts_act(tmp_path, size, f
             for way in list(WAYS.values())[: size(1, 3)]:
                 run = start(client, "witness", file=str(witness.path), hold="6", beat="0.05")
                 first = until_running(client, run, "work").job.minion_name
+                witness.wait_for_start(run)
                 networks.cut(first, **way)
                 cut_s = CLOCK.boot_s()
                 wait_until(lambda first=first: connection(client, first) is not Connection.READY, 30)
                 suspect_s.append(CLOCK.boot_s() - cut_s)
                 wait_until(lambda first=first: connection(client, first) is Connection.LOST, 30)
                 lost_s.append(CLOCK.boot_s() - cut_s)
-                wait_until(lambda run=run: witness.starts()[run] == 2, 30, "the second attempt")
+                witness.wait_for_start(run, 2)
                 networks.heal(first)
                 (view,) = finish(client, run).jobs
                 assert (view.job.state, view.job.attempt) == (JobState.SUCCEEDED, 2)
@@ -89,7 +90,7 @@ def test_partitions_are_noticed_and_never_let_two_attempts_act(tmp_path, size, f
 
 def test_a_network_that_flaps_costs_no_attempt(tmp_path, size, figure):
     """Cuts that are shorter than the lease: the job never notices."""
-    flaps = size(3, 100)
+    flaps = size(2, 100)
     repository = Repository(tmp_path / "repo")
     repository.commit(pipeline())
     witness = Witness(tmp_path / "witness")

@@ -94,6 +94,10 @@ class Witness:
         """Return how many attempts of each run have started."""
         return Counter(one.run for one in self.statements() if one.what == "start")
 
+    def wait_for_start(self, run: str, count: int = 1) -> None:
+        """Wait until as many attempts of a run have begun to act: later than their processes exist."""
+        wait_until(lambda: self.starts()[run] >= count, 60, f"attempt {count} of {run}")
+
     def ends(self) -> Counter[str]:
         """Return how many attempts of each run have come to their end."""
         return Counter(one.run for one in self.statements() if one.what == "end")
