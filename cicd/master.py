@@ -95,6 +95,7 @@ class Master:
             lease_margin_s=config.cluster.lease_margin_s,
             job_timeout_s=config.cluster.job_timeout_s,
             cancel_grace_s=config.cluster.cancel_grace_s,
+            run_timeout_s=config.runs.timeout_s,
         )
         now = Now(boot_s=clock.boot_s(), wall_s=started_s)
         cluster = restore(self.storage, settings, now)

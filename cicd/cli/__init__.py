@@ -14,7 +14,7 @@ from cicd.cli.settings import common
 _COMMANDS = {
     "dev": ("cicd.cli.dev:dev", "A whole cluster on this machine until Ctrl-C."),
     "run": ("cicd.cli.run:run", "Start a run of a pipeline."),
-    "runs": ("cicd.cli.runs:runs", "List, show, explain and cancel runs."),
+    "runs": ("cicd.cli.runs:runs", "List, show, explain, cancel, retry and resolve runs."),
     "logs": ("cicd.cli.logs:logs", "Print the logs of a run."),
     "pipelines": ("cicd.cli.pipelines:pipelines", "Create, list, show, recompile and delete pipelines."),
     "minions": ("cicd.cli.minions:minions", "List, show, suspend, drain, resume and remove minions."),

@@ -54,19 +54,24 @@ def story(view: JobView) -> str:
     job = view.job
     match job.state:
         case JobState.WAITING:
-            return "waits for the jobs it needs"
+            text = "waits for the jobs it needs"
         case JobState.QUEUED:
             again = f"again, for attempt {job.attempt + 1} " if job.attempt else ""
-            return f"queued {again}{f'({view.waits})' if view.waits else ''}".rstrip()
+            text = f"queued {again}{f'({view.waits})' if view.waits else ''}".rstrip()
         case JobState.ASSIGNED:
-            return f"sent to {job.minion_name}"
+            text = f"sent to {job.minion_name}"
         case JobState.RUNNING:
-            return f"running on {job.minion_name}{f', attempt {job.attempt}' if job.attempt > 1 else ''}"
+            which = job.message or (f"attempt {job.attempt}" if job.attempt > 1 else "")
+            text = f"running on {job.minion_name}{f', {which}' if which else ''}"
+        case JobState.BACKOFF:
+            text = f"attempt {job.attempt} failed: {job.message}; the next follows in {words.duration(job.backoff_s)}"
         case JobState.SUCCEEDED:
-            return f"succeeded in {words.between(job.started_s, job.finished_s)}"
+            told = f": {job.message}" if job.message else ""
+            text = f"succeeded in {words.between(job.started_s, job.finished_s)}{told}" if job.attempt else job.message
         case _:
-            state = job.state.value.replace("_", " ")
-            return f"{state}: {job.message}" if job.message else state
+            state = job.state.value.replace("_", " ") + (" (allowed)" if words.is_allowed(job) else "")
+            text = f"{state}: {job.message}" if job.message else state
+    return text
 
 
 class _Lines:

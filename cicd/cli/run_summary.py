@@ -38,7 +38,8 @@ def print_summary(out: Output, run: RunRecord, views: list[JobView]) -> None:
     out.table(["job", "minion", "wait>", "time>", "status"], rows)
     for view in views:
         if view.job.state in _ENDED_BADLY and view.job.message:
-            out.line(f"{view.job.name}: {view.job.message}", "red")
+            allowed = words.is_allowed(view.job)
+            out.line(f"{view.job.name}: {view.job.message}", "yellow" if allowed else "red")
     time = words.between(run.started_s, run.finished_s)
     by = f" ({cancel_reason(run)})" if run.state is RunState.CANCELLED and run.cancel_by else ""
     if run.message:
@@ -49,7 +50,13 @@ def print_summary(out: Output, run: RunRecord, views: list[JobView]) -> None:
 def status(job: JobRecord) -> str:
     """Return a job's state, with its attempt where it is not the first."""
     text = job.state.value.replace("_", " ") if job.state is not JobState.TIMED_OUT else "timed_out"
-    return f"{text} (attempt {job.attempt})" if job.attempt > 1 else text
+    notes = [
+        "allowed" if words.is_allowed(job) else "",
+        "carried over" if job.carried_from else "",
+        f"attempt {job.attempt}" if job.attempt > 1 else "",
+    ]
+    told = ", ".join(note for note in notes if note)
+    return f"{text} ({told})" if told else text
 
 
 def _wait(job: JobRecord) -> str:

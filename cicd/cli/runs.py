@@ -1,4 +1,4 @@
-"""`cicd runs`: list, show, cancel."""
+"""`cicd runs`: list and show them; what steers them is in `run_control`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 import click
 
 from cicd.cli.explain import explain
+from cicd.cli.run_control import RUN_HELP, cancel, resolve, retry
 from cicd.cli.settings import Settings, common, pass_settings
 
 if TYPE_CHECKING:
     from cicd.cli.output import Output
     from cicd.messages.client import JobView, RunAnswer
 
-_RUN_HELP = "RUN is an id, PIPELINE#NUMBER, or a pipeline's name for its newest run."
-
 
 @click.group()
 def runs() -> None:
-    """List, show, explain and cancel runs."""
+    """List, show, explain, cancel, retry and resolve runs."""
 
 
 runs.add_command(explain)
@@ -65,7 +64,7 @@ def list_(settings: Settings, pipeline: str, active: bool, limit: int) -> None: 
     )
 
 
-@runs.command(help=f"Show a run and its jobs: why each waits, where it ran, how it ended.\n\n{_RUN_HELP}")
+@runs.command(help=f"Show a run and its jobs: why each waits, where it ran, how it ended.\n\n{RUN_HELP}")
 @click.argument("run")
 @common
 @pass_settings
@@ -81,21 +80,9 @@ def show(settings: Settings, run: str) -> None:
         print_run(settings.out, answer)
 
 
-@runs.command(help=f"Cancel a run: its jobs are asked to stop, then killed.\n\n{_RUN_HELP}")
-@click.argument("run")
-@common
-@pass_settings
-def cancel(settings: Settings, run: str) -> None:
-    """Cancel a run."""
-    from cicd.cli.run_summary import run_name
-    from cicd.messages.client import CancelRun, RunAnswer
-
-    with settings.client() as client:
-        answer = client.ask(CancelRun(run=run), RunAnswer)
-    if settings.as_json:
-        settings.out.json(answer.run)
-    else:
-        settings.out.line(f"{run_name(answer.run)} is being cancelled")
+runs.add_command(cancel)
+runs.add_command(retry)
+runs.add_command(resolve)
 
 
 def print_run(out: Output, answer: RunAnswer) -> None:
@@ -115,6 +102,7 @@ def print_run(out: Output, answer: RunAnswer) -> None:
             ("state", state_of(run, answer.waits)),
             ("priority", str(run.priority) if run.priority else ""),
             ("depends on", "nothing: forced" if run.forced else ", ".join(each.name for each in run.depends_on)),
+            ("runs again", run.retry_of or ""),
             ("started by", f"{run.trigger.by} ({run.trigger.kind})"),
             ("created", when(out, run.created_s, now_s)),
             ("time", words.between(run.started_s, run.finished_s)),

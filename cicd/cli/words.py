@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cicd.messages.run import JobRecord
 
 _KIB = 1024.0
 _MINUTE_S = 60
@@ -22,6 +26,7 @@ STYLES = {
     "building": "cyan",
     "queued": "yellow",
     "waiting": "yellow",
+    "backoff": "yellow",
     "joining": "yellow",
     "suspect": "yellow",
     "suspended": "yellow",
@@ -35,6 +40,14 @@ STYLES = {
     "used": "dim",
 }
 """How a state looks on a terminal."""
+
+
+_FAILURES = frozenset({"failed", "timed_out", "poisoned"})
+
+
+def is_allowed(job: JobRecord) -> bool:
+    """Return whether a job has failed and was allowed to."""
+    return job.allow_failure and job.state.value in _FAILURES
 
 
 def style(state: str) -> str:

@@ -40,6 +40,8 @@ from cicd.messages.client import (
     Item,
     Reply,
     Request,
+    ResolveJob,
+    RetryRun,
     RevokeToken,
     StartRun,
     StopStream,
@@ -53,8 +55,8 @@ CONNECT_S = 3.0
 CALL_S = 10.0
 """How long a call waits for its answer."""
 
-ONCE = (CreatePipeline, DeletePipeline, CancelRun, CreateToken, RevokeToken)
-"""Calls that mean something else the second time. `StartRun` is none: its `request` makes it safe."""
+ONCE = (CreatePipeline, DeletePipeline, CancelRun, ResolveJob, CreateToken, RevokeToken)
+"""Calls that mean something else the second time. A `request` makes `StartRun` and `RetryRun` safe."""
 
 _LOOK_S = 0.25
 """How often streams are looked after while nothing arrives."""
@@ -130,7 +132,7 @@ class Client:
                 connection broke, and what was asked for may or may not have been done.
             CicdError: what the master said instead of an answer.
         """
-        if isinstance(call, StartRun) and not call.request:
+        if isinstance(call, (StartRun, RetryRun)) and not call.request:
             call = msgspec.structs.replace(call, request=self._ids.new())
         deadline_s = self._clock.boot_s() + timeout_s
         pending = self._pending = _Pending(call, self._new_id())

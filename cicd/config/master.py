@@ -73,6 +73,16 @@ class Cluster(Section, frozen=True):
     cancel_grace_s: SecondsOrZero = 10.0
 
 
+class Runs(Section, frozen=True):
+    """`[runs]`: what holds for runs whose pipeline does not say otherwise.
+
+    Attributes:
+        timeout_s: how long a run may take from the start of its first job; 0: as long as it takes.
+    """
+
+    timeout_s: SecondsOrZero = 0.0
+
+
 class Credential(Section, frozen=True):
     """`[[compiler.credentials]]`: how to log in to one host of repositories.
 
@@ -174,6 +184,7 @@ class MasterConfig(Section, frozen=True):
     master: Master
     listen: Listen = Listen()
     cluster: Cluster = Cluster()
+    runs: Runs = Runs()
     compiler: Compiler = Compiler()
     store: Store = Store()
     retention: Retention = Retention()

@@ -18,6 +18,7 @@ NEEDS_LIMIT_BYTES = 160 * 1024
 _ITEM_BYTES = 10
 """What a name and a value cost on the wire beside their own bytes, at most."""
 _STORY = 6
+_ENDED = {JobState.SUCCEEDED: "succeeded", JobState.FAILED: "failed", JobState.TIMED_OUT: "timed out"}
 
 
 def move(book: Book, job: JobEntry, event: JobEvent, *, message: str | None = None) -> None:
@@ -124,7 +125,8 @@ def _give_up_waiting(book: Book, job: JobEntry, because: JobEntry) -> None:
     if job.run.record.cancel_by:
         _step(book, job, JobEvent.CANCEL, job.cancel_reason)
     else:
-        was = "succeeded" if because.record.state is JobState.SUCCEEDED else f"was {because.record.state}"
+        state = because.record.state
+        was = _ENDED.get(state, f"was {state}")
         text = f"it needs {needs.named(job.spec, because.record.name)}, which {was}"
         _step(book, job, JobEvent.NEEDS_FAILED, text)
 

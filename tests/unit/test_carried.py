@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from cicd.messages.base import MinionId
+from msgspec.structs import replace
+
+from cicd.core.carrying import carried
+from cicd.messages.base import MinionId, RunId, job_id
 from cicd.messages.minion import Need
-from cicd.messages.pipeline import JobSpec, NeedOn
-from cicd.messages.run import JobState, RunState, Status
+from cicd.messages.pipeline import JobSpec, NeedOn, PipelineSpec
+from cicd.messages.run import JobRecord, JobState, RunState, Status
 from cicd.testing.model.minion import ModelMinion
 from cicd.testing.model.world import World
 
@@ -70,3 +73,29 @@ def test_a_run_whose_jobs_are_all_carried_or_skipped_ends_as_it_begins() -> None
     assert world.store.runs[run].state is RunState.SUCCEEDED
     assert [world.job(run, name).state for name in ("build", "clean")] == [JobState.SUCCEEDED, JobState.SKIPPED]
     assert not world.cluster.book.runs
+
+
+def test_what_needs_a_job_that_is_run_again_is_run_again_too() -> None:
+    specs = (
+        JobSpec(name="tell", needs=("test",), needs_on={"test": NeedOn.ANY}),
+        JobSpec(name="lint", allow_failure=True),
+        JobSpec(name="test", needs=("build",)),
+        JobSpec(name="clean", needs=("test",), needs_on={"test": NeedOn.FAILURE}),
+        JobSpec(name="build"),
+        JobSpec(name="tidy", needs=("lint",)),
+        JobSpec(name="docs", needs=("build",)),
+    )
+    failing = {"lint", "test"}
+    jobs = [
+        JobRecord(
+            id=job_id(RunId("r"), index),
+            run=RunId("r"),
+            index=index,
+            name=spec.name,
+            state=JobState.FAILED if spec.name in failing else JobState.SUCCEEDED,
+        )
+        for index, spec in enumerate(specs)
+    ]
+    found = carried(PipelineSpec(name="p", jobs=specs), jobs)
+    assert [job.name for job in found] == ["build", "docs"]
+    assert carried(PipelineSpec(name="p", jobs=specs[4:5]), [replace(jobs[4], index=0)])

@@ -20,6 +20,7 @@ from cicd.cli import words
 from cicd.cli.log_lines import LogLines
 from cicd.cli.output import clean
 from cicd.cli.run_display import story
+from cicd.cli.run_summary import status
 from cicd.cli.tap import line
 from cicd.messages.base import Wire
 from cicd.messages.client import (
@@ -48,6 +49,7 @@ from client_peer import reply, streaming
 from sample_records import (
     START_S,
     a_failed_view,
+    a_job,
     a_minion,
     a_pipeline_view,
     a_run,
@@ -106,13 +108,26 @@ def test_moments_sort_and_are_utc():
 def test_every_state_of_a_job_has_a_story():
     stories = {state: story(a_view(0, "test", state, message="because")) for state in JobState}
     assert all(stories.values())
-    assert stories[JobState.RUNNING] == "running on minion-1"
+    assert stories[JobState.RUNNING] == "running on minion-1, because"
+    assert stories[JobState.SUCCEEDED] == "succeeded in 3.50 s: because"
+    assert story(a_view(0, "t", JobState.RUNNING)) == "running on minion-1"
     assert stories[JobState.TIMED_OUT] == "timed out: because"
     assert (
         story(a_view(0, "t", JobState.QUEUED, waits="no minion with label gpu")) == "queued (no minion with label gpu)"
     )
     assert story(a_view(0, "t", JobState.QUEUED, attempt=1)) == "queued again, for attempt 2"
     assert story(a_view(0, "t", JobState.RUNNING, attempt=2)) == "running on minion-1, attempt 2"
+    backoff = a_view(0, "t", JobState.BACKOFF, message="exit code 1", backoff_s=4.25)
+    assert story(backoff) == "attempt 1 failed: exit code 1; the next follows in 4.25 s"
+    assert story(a_view(0, "t", JobState.FAILED, message="no", allow_failure=True)) == "failed (allowed): no"
+    assert story(a_view(0, "t", JobState.SUCCEEDED, attempt=0, message="not run again")) == "not run again"
+
+
+def test_what_is_special_about_a_jobs_end_stands_behind_its_state():
+    assert status(a_job(0, "t", JobState.FAILED, allow_failure=True, attempt=3)) == "failed (allowed, attempt 3)"
+    assert status(a_job(0, "t", JobState.SUCCEEDED, attempt=0, carried_from="01old")) == "succeeded (carried over)"
+    assert status(a_job(0, "t", JobState.SUCCEEDED, allow_failure=True)) == "succeeded"
+    assert status(a_job(0, "t", JobState.TIMED_OUT)) == "timed_out"
 
 
 def test_control_characters_are_shown_as_blanks():

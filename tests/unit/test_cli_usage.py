@@ -17,6 +17,7 @@ from cicd import __version__
 from cicd.cli import _COMMANDS, cli
 from cicd.messages.base import Wire
 from cicd.messages.client import (
+    CancelRun,
     CreateToken,
     Done,
     Failure,
@@ -25,12 +26,14 @@ from cicd.messages.client import (
     RemoveMinion,
     Reply,
     Request,
+    ResolveJob,
     RunAnswer,
     RunPage,
     StartRun,
     StatusAnswer,
     TokenPage,
 )
+from cicd.messages.run import ResolvedAs
 from cicd.testing.waiting import wait_until
 from cli_peer import CliPeer, cli_peer
 from client_peer import reply
@@ -119,6 +122,14 @@ def test_help_imports_nothing_slow():
         (["run", "web", "-p", "x"], "cicd: -p x: expected KEY=VALUE (see 'cicd run --help')"),
         (["run", "web", "-p", "x=1", "-p", "x=2"], "cicd: -p x: given twice (see 'cicd run --help')"),
         (["logs", "web", "--attempt", "1"], "cicd: --attempt needs a JOB (see 'cicd logs --help')"),
+        (
+            ["runs", "cancel", "web", "--force", "--grace", "3"],
+            "cicd: --force is --grace 0: give one of them (see 'cicd runs cancel --help')",
+        ),
+        (
+            ["runs", "resolve", "web", "x"],
+            "cicd: what became of it? --as succeeded, failed or retry (see 'cicd runs resolve --help')",
+        ),
         (["dev", "--once"], "cicd: --once needs a FOLDER (see 'cicd dev --help')"),
     ],
 )
@@ -277,6 +288,37 @@ def test_a_start_is_asked_for_once_however_often_it_is_sent(peer):
     (request,) = peer.requests()
     assert request.call.params == {"a": "b=c"}
     assert len(request.call.request) == 26
+
+
+def test_runs_are_steered(peer):
+    """cancel, retry, resolve: what is asked for, and what is said."""
+    peer.handler = lambda message: [Reply(id=message.id, answer=RunAnswer(run=a_run()))]
+    commands = {
+        ("runs", "cancel", "web#7"): ("web#7 is being cancelled\n", CancelRun(run="web#7")),
+        ("runs", "cancel", "web", "--job", "lint", "--grace", "2.5"): (
+            "lint of web#7 is being cancelled\n",
+            CancelRun(run="web", job="lint", grace_s=2.5),
+        ),
+        ("runs", "cancel", "web", "--force"): ("web#7 is being cancelled\n", CancelRun(run="web", grace_s=0.0)),
+        ("runs", "resolve", "web", "ship", "--as", "retry"): (
+            "ship of web#7 runs again\n",
+            ResolveJob(run="web", job="ship", how=ResolvedAs.RETRY),
+        ),
+        ("runs", "resolve", "web", "ship", "--as", "failed", "--why", "I looked"): (
+            "ship of web#7 counts as failed\n",
+            ResolveJob(run="web", job="ship", how=ResolvedAs.FAILED, why="I looked"),
+        ),
+    }
+    for arguments, (told, call) in commands.items():
+        result = peer.cicd(*arguments)
+        assert (result.exit_code, result.stdout) == (0, told), result.stderr
+        assert peer.requests()[-1].call == call
+        shown = json.loads(peer.cicd(*arguments, "--output", "json").stdout)
+        assert shown["id"] == "01run"
+    assert peer.cicd("runs", "retry", "web", "--all").stdout == "01run web#7\n"
+    call = peer.requests()[-1].call
+    assert (call.run, call.all_jobs, len(call.request)) == ("web", True, 26)
+    assert json.loads(peer.cicd("runs", "retry", "web", "--output", "json").stdout)["id"] == "01run"
 
 
 def test_a_token_goes_to_stdout_alone(peer):

@@ -11,6 +11,7 @@ from cicd.actors.desk.master_calls import MasterCalls
 from cicd.actors.desk.minion_calls import MinionCalls
 from cicd.actors.desk.pipeline_calls import PipelineCalls
 from cicd.actors.desk.run_calls import RunCalls
+from cicd.actors.desk.run_control_calls import RunControlCalls
 from cicd.actors.desk.token_calls import TokenCalls
 from cicd.actors.desk.tools import Answered, Tools
 from cicd.core.events import (
@@ -38,6 +39,7 @@ class Calls:
             PipelineCalls(tools),
             RunCalls(tools),
             ExplainCalls(tools),
+            RunControlCalls(tools),
             LogCalls(tools),
             MinionCalls(tools),
             TokenCalls(tools),

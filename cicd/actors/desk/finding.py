@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cicd.errors import ConflictError, NotFoundError, UserError
 from cicd.messages import client as c
-from cicd.messages.base import RunId
+from cicd.messages.base import JobId, RunId, job_id
 from cicd.messages.pipeline import PipelineRecord
 from cicd.messages.run import Dependency, RunRecord
 from cicd.storage.records import Records
@@ -82,3 +82,16 @@ def find_dependencies(found: Records, pipeline: PipelineRecord, names: Sequence[
         text = f"{pipeline.name} depends on {', '.join(missing)}, which is not here: create it, or force the run"
         raise ConflictError(f"{text} with --force")
     return tuple(dependencies)
+
+
+def find_job(found: Records, run: RunRecord, name: str) -> JobId:
+    """Return the id of a run's job by its name.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    plugin = found.plugin(run.plugin)
+    names = [job.name for job in plugin.spec.jobs] if plugin is not None else []
+    if name not in names:
+        raise NotFoundError(f"run {run.pipeline_name}#{run.number} has no job {name!r}; it has {', '.join(names)}")
+    return job_id(run.id, names.index(name))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from cicd.actors.desk.finding import find_run
+from cicd.actors.desk.finding import find_job, find_run
 from cicd.actors.desk.streams import LogStream
 from cicd.actors.desk.tools import Answered, Tools
 from cicd.core.events import (
     Asker,
 )
-from cicd.errors import NotFoundError
 from cicd.messages import client as c
-from cicd.messages.base import job_id
 from cicd.storage.records import Records
 
 
@@ -28,13 +26,7 @@ class LogCalls:
         with self._tools.storage.snapshot() as view:
             found = Records(view)
             run = find_run(found, call.run)
-            plugin = found.plugin(run.plugin)
-        names = [job.name for job in plugin.spec.jobs] if plugin is not None else []
-        if call.job not in names:
-            raise NotFoundError(
-                f"run {run.pipeline_name}#{run.number} has no job {call.job!r}; it has {', '.join(names)}"
-            )
-        job = job_id(run.id, names.index(call.job))
+            job = find_job(found, run, call.job)
         return LogStream(
             self._tools.storage,
             self._tools.logs,

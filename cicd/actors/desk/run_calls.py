@@ -11,7 +11,6 @@ from cicd.actors.desk.tools import Answered, Tools
 from cicd.core import params
 from cicd.core.events import (
     Asker,
-    RunCancelRequested,
     RunSubmitted,
 )
 from cicd.core.lifecycle import TERMINAL_RUNS
@@ -77,7 +76,7 @@ class RunCalls:
             asker=asker,
         )
         self._tools.events.put([event])
-        return _render_run
+        return render_run
 
     def ListRuns(self, call: c.ListRuns, _user: str, _asker: Asker) -> Answered:
         limit = page_limit(call.limit)
@@ -118,15 +117,9 @@ class RunCalls:
         run = find_run(Records(self._tools.storage), call.run)
         return RunStream(self._tools.storage, run.id, self._tools.scheduler)
 
-    def CancelRun(self, call: c.CancelRun, user: str, asker: Asker) -> Answered:
-        run = find_run(Records(self._tools.storage), call.run)
-        if run.state in TERMINAL_RUNS:
-            raise ConflictError(f"run {run.pipeline_name}#{run.number} has ended already: {run.state}")
-        self._tools.events.put([RunCancelRequested(run=run.id, by=user, asker=asker)])
-        return _render_run
 
-
-def _render_run(run: RunRecord) -> c.Answer:
+def render_run(run: RunRecord) -> c.Answer:
+    """Return the answer to a call that began or changed a run."""
     return c.RunAnswer(run=run)
 
 

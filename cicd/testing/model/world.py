@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from cicd.core import carrying
 from cicd.core.cluster import Cluster
 from cicd.core.events import (
     Asker,
@@ -198,7 +199,7 @@ class World:
             plugin_size_bytes=1,
             source_size_bytes=1,
             asker=asker,
-            carried=tuple(job for job in before if job.state is JobState.SUCCEEDED),
+            carried=carrying.carried(spec, before) if before else (),
         )
         self.handle(event)
         answer = self.replies[asker]
