@@ -64,7 +64,8 @@ class CancelRun(Wire, frozen=True):
 class RetryRun(Wire, frozen=True):
     """-> RunAnswer of a new run with the same plugin, commit and params, of a run that has ended.
 
-    Jobs that succeeded, as did all that they need, are carried over with their outputs, unless `all_jobs`. `request` as in `StartRun`.
+    Jobs that succeeded, as did all that they need, are carried over with their outputs, unless `all_jobs`. `request` as
+    in `StartRun`.
     """
 
     run: str

@@ -33,7 +33,7 @@ from cicd.messages.base import Digest, ErrorReply, MinionId, PipelineId, RunId, 
 from cicd.messages.cluster import MinionRecord, TokenRecord
 from cicd.messages.minion import Beat, Goodbye, Hello, JobFinished, JobStarted
 from cicd.messages.pipeline import JobSpec, PipelineSpec, PluginRecord
-from cicd.messages.run import Dependency, FailureKind, JobRecord, JobState, RunRecord, Status, Trigger
+from cicd.messages.run import Dependency, FailureKind, JobRecord, RunRecord, Status, Trigger
 from cicd.testing.model.minion import ModelMinion
 from cicd.testing.model.promises import BrokenPromiseError, Promises
 from cicd.testing.model.store import ModelStore
