@@ -25,8 +25,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(3600)]
 CLOCK = SystemClock()
 TICK_S = 0.25
 """How often the master looks."""
-SLACK_S = 1.5
+SLACK_S = 5.0
 """What a loaded machine may add; the figures of a quiet one are what is promised."""
+AT_ONCE_S = 1.75
+"""The same for a connection that breaks: well before silence would tell."""
 QUICK_TIMES = {"heartbeat_s": 0.3, "suspect_s": 2.5, "lease_s": 3.0, "lease_margin_s": 1.0}
 """For the short form. Between silence and a broken connection a loaded machine must leave room."""
 PULSE_S = 3.0
@@ -100,7 +102,6 @@ def test_a_minion_that_is_gone_is_suspect_and_then_settled_in_time(size: Callabl
     """Half of them are killed whole, half are stopped whole; those that come back join again."""
     full, each = size(0, 1), size(2, 3)
     times = {} if full else QUICK_TIMES
-    heartbeat_s = times.get("heartbeat_s", 1.0)
     suspect_s = times.get("suspect_s", 2.5)
     expiry_s = times.get("lease_s", 10.0) + times.get("lease_margin_s", 2.7)
     suspect: dict[int, list[float]] = {signal.SIGKILL: [], signal.SIGSTOP: []}
@@ -138,9 +139,10 @@ def test_a_minion_that_is_gone_is_suspect_and_then_settled_in_time(size: Callabl
             **{f"{name}_p99_s": percentile(values, 0.99) for name, values in found.items()},
         )
         # A connection that breaks is seen at once; silence counts from the last heartbeat, up to one before the end.
-        most_s = 0.0 if number == signal.SIGKILL else suspect_s
-        assert max(suspect[number]) < most_s + TICK_S + SLACK_S
-        assert min(lost[number]) > expiry_s - heartbeat_s - SLACK_S
+        most_s = AT_ONCE_S if number == signal.SIGKILL else suspect_s + TICK_S + SLACK_S
+        assert max(suspect[number]) < most_s
+        # Whoever was ready had been heard of.
+        assert min(lost[number]) > expiry_s - suspect_s - TICK_S
         assert max(lost[number]) < expiry_s + TICK_S + SLACK_S
 
 
@@ -152,7 +154,10 @@ def test_heartbeats_come_from_a_minion_whose_processors_are_busy_and_not_from_on
     repository.commit(BURN)
     cpus = os.cpu_count() or 1
     seconds, processes = size(1, 60), size(2, 8) * cpus
-    with cluster_of(minions=1, slots=1) as cluster, cluster.client() as client:
+    # In the short form other tests are about.
+    suspect_s = 2.5 if size(0, 1) else 4.0
+    times = {"cluster": {"suspect_s": suspect_s}}
+    with cluster_of(minions=1, slots=1, master_overrides=times) as cluster, cluster.client() as client:
         create(client, "burn", repository)
         run = start(client, "burn", seconds=str(seconds), processes=str(processes))
         until_running(client, run, "burn")
@@ -183,4 +188,4 @@ def test_heartbeats_come_from_a_minion_whose_processors_are_busy_and_not_from_on
         cluster.wait_ready(1)
         (passed,) = watch.suspect.values()
         figure("jobhost stopped", suspect_s=round(passed, 3))
-        assert PULSE_S - 1.0 < passed < PULSE_S + 1.0 + 2.5 + TICK_S + SLACK_S
+        assert PULSE_S - 1.0 < passed < PULSE_S + 1.0 + suspect_s + TICK_S + SLACK_S
