@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,21 @@ class LogNews:
     attempt: int
     size_bytes: int
     ended: bool = False
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one batch of messages means for logs.
+
+    Attributes:
+        touched: files to make durable, and whom to tell.
+        gaps: the last chunk of each that could not be joined on.
+        ends: logs that are whole.
+    """
+
+    touched: dict[tuple[JobId, int], tuple[LogFile, PeerId]] = field(default_factory=dict)
+    gaps: dict[tuple[JobId, int], int] = field(default_factory=dict)
+    ends: list[tuple[PeerId, LogEnd]] = field(default_factory=list)
 
 
 OnLog = Callable[[list[LogNews]], None]
@@ -116,19 +131,18 @@ class Archive(Actor):
         """Take a batch in, make it durable, then acknowledge it."""
         if not isinstance(message, Wake):
             raise TypeError(f"Archive: {type(message).__name__}")
-        touched: dict[tuple[JobId, int], tuple[LogFile, PeerId]] = {}
-        ends: list[tuple[PeerId, LogEnd]] = []
+        batch = _Batch()
         for item in self._inbox.drain():
             if isinstance(item, PeerEvent):
                 if item.state is PeerState.GONE:
                     self._minion_of.pop(item.peer, None)
                 continue
             try:
-                self._take(item, touched, ends)
+                self._take(item, batch)
             except OSError as error:
                 self._no_room(error)
         news: list[LogNews] = []
-        for (job, attempt), (file, peer) in touched.items():
+        for (job, attempt), (file, peer) in batch.touched.items():
             try:
                 file.sync()
             except OSError as error:
@@ -137,9 +151,10 @@ class Archive(Actor):
             if self._full:
                 self._full = False
                 log.info("archive.has_room")
-            self._send(peer, LogAck(job=job, attempt=attempt, offset=file.size_bytes))
+            gap_seq = batch.gaps.get((job, attempt), 0)
+            self._send(peer, LogAck(job=job, attempt=attempt, offset=file.size_bytes, gap_seq=gap_seq))
             news.append(LogNews(job, attempt, file.size_bytes))
-        news += self._store_ends(ends)
+        news += self._store_ends(batch.ends)
         if news:
             self._on_log(news)
 
@@ -154,8 +169,7 @@ class Archive(Actor):
     def _take(
         self,
         delivery: Delivery,
-        touched: dict[tuple[JobId, int], tuple[LogFile, PeerId]],
-        ends: list[tuple[PeerId, LogEnd]],
+        batch: _Batch,
     ) -> None:
         peer = delivery.peer
         minion = self._minion_of.get(peer)
@@ -178,7 +192,7 @@ class Archive(Actor):
         elif isinstance(message, BlobRead):
             self._blob(peer, message)
         elif isinstance(message, LogOpen | LogChunk | LogEnd):
-            self._log(peer, minion, message, touched, ends)
+            self._log(peer, minion, message, batch)
 
     def _hello(self, peer: PeerId, user: str, hello: BulkHello) -> None:
         record = Records(self._storage).minion(hello.minion)
@@ -200,8 +214,7 @@ class Archive(Actor):
         peer: PeerId,
         minion: MinionId,
         message: LogOpen | LogChunk | LogEnd,
-        touched: dict[tuple[JobId, int], tuple[LogFile, PeerId]],
-        ends: list[tuple[PeerId, LogEnd]],
+        batch: _Batch,
     ) -> None:
         key = (message.job, message.attempt)
         if isinstance(message, LogOpen) or key not in self._owner:
@@ -219,13 +232,14 @@ class Archive(Actor):
         if isinstance(message, LogOpen):
             self._send(peer, LogAck(job=message.job, attempt=message.attempt, offset=file.size_bytes))
         elif isinstance(message, LogEnd):
-            ends.append((peer, message))
+            batch.ends.append((peer, message))
         elif len(message.data) > CHUNK_BYTES or not file.append(message.offset, message.data, message.crc32):
             # Damaged, out of place or too long: say what we have, the sender goes on from there.
             self.dropped["log_chunk"] += 1
-            touched.setdefault(key, (file, peer))
+            batch.touched.setdefault(key, (file, peer))
+            batch.gaps[key] = message.seq
         else:
-            touched[key] = (file, peer)
+            batch.touched[key] = (file, peer)
 
     def _look_up(self, minion: MinionId, job: JobId, attempt: int) -> str:
         """Return why a minion may not write this log; empty: it may."""

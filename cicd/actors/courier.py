@@ -206,7 +206,7 @@ class Courier(Actor):
         if ack.dropped:
             self._done(ack.job, ack.attempt)
         else:
-            shipment.acked(ack.offset)
+            shipment.acked(ack.offset, ack.gap_seq)
 
     def _done(self, job: JobId, attempt: int) -> None:
         shipment = self._logs.pop((job, attempt), None)

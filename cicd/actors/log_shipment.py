@@ -30,6 +30,8 @@ class LogShipment:
         self._acked: int | None = None
         """None: the master has not said yet what it has."""
         self._seq = 0
+        self._seq_before = 0
+        """The last one that was sent before it last went back: what is said of gaps up to that one is no news."""
         self._end: LogEnd | None = None
         self._end_sent = False
         self._heard_boot_s = clock.boot_s()
@@ -49,12 +51,18 @@ class LogShipment:
         self._end_sent = False
         self._heard_boot_s = self._clock.boot_s()
 
-    def acked(self, offset: int) -> None:
-        """Take in what the master has. An answer to a question, or less than was sent last: go on from there."""
-        if self._acked is None:
+    def acked(self, offset: int, gap_seq: int = 0) -> None:
+        """Take in what the master has. An answer to a question, or one that tells of a gap: go on from there.
+
+        A lost chunk takes all with it that were under way after it, and each of those tells of the gap: only a chunk
+        that was sent after the last going back is news of another one.
+        """
+        if self._acked is None or offset < self._acked or gap_seq > self._seq_before:
             self._sent = offset
-        elif offset > self._acked:
+            self._seq_before = self._seq
+        else:
             self._sent = max(self._sent, offset)
+        self._end_sent = self._end_sent and offset >= self._size_bytes
         self._acked = offset
         self._heard_boot_s = self._clock.boot_s()
 

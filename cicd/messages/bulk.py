@@ -65,12 +65,17 @@ class LogChunk(Wire, frozen=True):
 
 
 class LogAck(Wire, frozen=True):
-    """All bytes before `offset` are durable on the master. `dropped`: the attempt is stale, send no more."""
+    """All bytes before `offset` are durable on the master. `dropped`: the attempt is stale, send no more.
+
+    Attributes:
+        gap_seq: `seq` of the last chunk that could not be joined on, since one before it was lost or damaged; 0: none.
+    """
 
     job: JobId
     attempt: int
     offset: int
     dropped: bool = False
+    gap_seq: int = 0
 
 
 class LogEnd(Wire, frozen=True):

@@ -16,13 +16,13 @@ from cable import Cable
 from cicd.actors.archive import Archive, blob_path
 from cicd.actors.base import Inbox
 from cicd.actors.blob_cache import BlobCache
-from cicd.actors.courier import Courier
+from cicd.actors.courier import STUCK_S, Courier
 from cicd.actors.log_files import LogFile, LogFiles
 from cicd.actors.store import Store, StoreClient
 from cicd.clock import SystemClock
 from cicd.codec import Codec
 from cicd.messages.base import Digest, MinionId, RunId, job_id
-from cicd.messages.bulk import TO_MINION, BlobKind, BulkHello
+from cicd.messages.bulk import CHUNK_BYTES, TO_MINION, BlobKind, BulkHello
 from cicd.messages.cluster import MinionRecord
 from cicd.messages.jobhost import LogClosed, LogGrew, LogStored
 from cicd.messages.minion import RunJob
@@ -160,6 +160,25 @@ def test_a_log_survives_lost_frames_and_a_pulled_cable(bulk, tmp_path):
             continue
     assert both.stored()
     assert both.logs.path(JOB, 2).read_bytes() == TEXT
+
+
+def test_a_lost_chunk_is_sent_again_at_once(bulk, tmp_path):
+    """The master says that there is a gap: nobody waits until the log is stuck; nor is everything sent for ever."""
+    chunks = -(-len(TEXT) // CHUNK_BYTES)
+    sent: list[int] = []
+
+    def loses(direction: str, number: int) -> bool:
+        # By what has been sent so far, not by chance: the chunk in the middle, and when it comes again, too.
+        if direction == "up":
+            sent.append(number)
+        return direction == "up" and len(sent) in (chunks // 2, chunks // 2 + 12)
+
+    both = bulk(loses=loses)
+    both.cable.plug()
+    both.down.put([spool(tmp_path, TEXT)])
+    wait_until(both.stored, timeout_s=STUCK_S - 1.0)
+    assert both.logs.path(JOB, 2).read_bytes() == TEXT
+    assert len(sent) < 3 * chunks
 
 
 def test_a_log_goes_on_where_a_dead_archive_left_it(bulk, tmp_path):

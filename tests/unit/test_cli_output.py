@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import pty
@@ -318,7 +319,7 @@ def test_the_log_of_a_build_is_printed_as_it_is(peer):
 # ---- logs ----------------------------------------------------------------------------------------------
 
 BYTES = b"one\n\xff\x1b[31mtwo\r\n\nthree"
-END = LogEndInfo(attempt=2, size_bytes=len(BYTES), lines=4, sha256="5a" * 32, complete=True)
+END = LogEndInfo(attempt=2, size_bytes=len(BYTES), lines=4, sha256=hashlib.sha256(BYTES).hexdigest(), complete=True)
 
 
 def with_logs(message: Wire) -> list[Wire]:
@@ -341,7 +342,7 @@ def test_one_log_is_printed_byte_for_byte_and_its_end_on_stderr(peer):
     peer.handler = with_logs
     result = peer.cicd("logs", "web#7", "test")
     assert result.stdout_bytes == BYTES
-    assert result.stderr == f"complete: 4 lines, {len(BYTES)} B, sha256 {'5a' * 32}\n"
+    assert result.stderr == f"complete: 4 lines, {len(BYTES)} B, sha256 {hashlib.sha256(BYTES).hexdigest()}\n"
     call = peer.requests()[-1].call
     assert (call.run, call.attempt) == ("01run", 2)
 
@@ -352,7 +353,7 @@ def test_all_logs_have_their_jobs_in_front(peer):
     assert result.stdout_bytes == (
         b"test     | one\ntest     | \xff\x1b[31mtwo\r\ntest     | \ntest     | three\nlint-all | ok\n"
     )
-    assert result.stderr.splitlines()[1] == "lint-all: not complete: disk broke"
+    assert result.stderr.splitlines()[1] == "lint-all: not complete: disk broke; it ends after 3 B, in line 1"
 
 
 def test_logs_for_programs(peer):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from cicd.actors.archive import LogNews
+from cicd.actors.desk import log_ends
 from cicd.actors.desk.paging import fitting
 from cicd.actors.log_files import LogFiles
 from cicd.clock import Clock
@@ -23,7 +24,7 @@ from cicd.messages.base import JobId, PipelineId, RunId, split_job_id
 from cicd.messages.bulk import CHUNK_BYTES
 from cicd.messages.client import Answer, JobView, LogEndInfo, LogText, PipelineAnswer, PipelineView, RunAnswer
 from cicd.messages.pipeline import BuildState, PipelineRecord
-from cicd.messages.run import JobRecord, JobState, RunRecord, Status
+from cicd.messages.run import AttemptRecord, JobRecord, JobState, RunRecord, Status
 from cicd.storage import tombstones
 from cicd.storage.base import Storage
 from cicd.storage.records import Records
@@ -169,7 +170,7 @@ class LogStream:
             return news.job == self._job and news.attempt == self._attempt
         return isinstance(news, Plan) and self._job in news.jobs
 
-    def next(self) -> Answer | None:  # noqa: PLR0911  one return for each way a log can stand
+    def next(self) -> Answer | None:
         """Return the next piece, or how the log ended."""
         if self.ended:
             return None
@@ -183,6 +184,7 @@ class LogStream:
             record = found.log(self._job, self._attempt) if self._attempt else None
             tried = found.attempt(self._job, self._attempt) if self._attempt else None
             removed = tombstones.logs_removed(view, run)
+            minion_known = tried is None or found.minion(tried.minion) is not None
         if not self._attempt:
             return None if self._follow and job.state not in TERMINAL else self._end(0, gap=_never_ran(job))
         if tried is None:
@@ -197,21 +199,19 @@ class LogStream:
             return self._end(self._attempt, gap=f"removed on {day}: {removed.reason}")
         if record is not None:
             self.ended = True
-            return LogEndInfo(
-                attempt=self._attempt,
-                size_bytes=record.size_bytes,
-                lines=record.lines,
-                sha256=record.sha256,
-                complete=not record.gap,
-                gap=record.gap,
-            )
-        result = tried.result
-        if result is not None and (result.status is Status.LOST or not result.log_sha256):
-            return self._end(self._attempt, gap=f"the attempt ended without its log's end: {result.message}")
-        if self._follow or (result is not None and self._clock.boot_s() - self._began_boot_s < LOG_END_S):
+            return log_ends.of_record(record, self._offset)
+        over = log_ends.open_end(job, tried, self._offset, minion_known=minion_known)
+        if over is None and self._is_waited_for(tried):
             return None
-        running = "the attempt is still running" if result is None else "the log's end has not arrived yet"
-        return self._end(self._attempt, gap=running)
+        self.ended = True
+        running = "the attempt is still running" if tried.result is None else "the log's end has not arrived yet"
+        return over or log_ends.missing(tried, self._offset, running)
+
+    def _is_waited_for(self, tried: AttemptRecord) -> bool:
+        if tried.result is None:
+            return self._follow
+        in_time = self._clock.boot_s() - self._began_boot_s < LOG_END_S
+        return in_time or (self._follow and tried.result.status is not Status.LOST)
 
     def _end(self, attempt: int, gap: str) -> Answer:
         self.ended = True

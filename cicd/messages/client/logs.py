@@ -21,7 +21,14 @@ class LogText(Wire, frozen=True):
 
 
 class LogEndInfo(Wire, frozen=True):
-    """Says whether the log is whole: `complete`, or why not in `gap`."""
+    """Says whether the log is whole: `complete`, or why not in `gap`.
+
+    Attributes:
+        size_bytes: what there is of it; what is missing begins there.
+        expected_bytes: what there should be, as far as the attempt's result tells; 0: not known.
+        expected_lines: the same in lines.
+        since_s: wall time since when nothing more can have come; 0: it may still come.
+    """
 
     attempt: int
     size_bytes: int
@@ -29,3 +36,6 @@ class LogEndInfo(Wire, frozen=True):
     sha256: str = ""
     complete: bool = False
     gap: str = ""
+    expected_bytes: int = 0
+    expected_lines: int = 0
+    since_s: float = 0.0
