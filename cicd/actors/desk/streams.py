@@ -170,7 +170,7 @@ class LogStream:
             return news.job == self._job and news.attempt == self._attempt
         return isinstance(news, Plan) and self._job in news.jobs
 
-    def next(self) -> Answer | None:
+    def next(self) -> Answer | None:  # noqa: PLR0911  one return for each way a log can stand
         """Return the next piece, or how the log ended."""
         if self.ended:
             return None
