@@ -341,12 +341,13 @@ class LocalCluster:
                 "control": endpoints["control"],
                 "bulk": endpoints["bulk"],
                 "enrol": endpoints["enrol"],
-                "token_file": str(self._token_file()),
+                "token_file": str(self.token_file()),
             },
         }
         return self._write(name, base, self._minion_overrides, overrides)
 
-    def _token_file(self) -> Path:
+    def token_file(self) -> Path:
+        """Return the file with the minions' join token; the first call makes it."""
         path = self.state_dir / "token"
         if not path.exists():
             from cicd.messages.client import CreateToken, TokenAnswer
