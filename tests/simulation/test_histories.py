@@ -21,8 +21,8 @@ from cicd.testing.simulator.rules import RULES, without
 SHORT = 500
 FULL = 50_000
 CHUNKS = 10
-ENOUGH = 400
-"""Within so many seeds the absence of any rule is noticed; the rarest is seen in one of a few hundred."""
+ENOUGH = 600
+"""Within so many seeds the absence of any rule is noticed; the rarest is seen in one of fifty."""
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))

@@ -63,6 +63,15 @@ _PEOPLE = (Fault.HOLD, Fault.RELEASE, Fault.CANCEL, Fault.CANCEL_JOB, Fault.WALL
 
 
 _LONG = frozenset({Fault.CUT, Fault.CUT_UP, Fault.BLOAT, Fault.HOST_PAUSE, Fault.MINION_PAUSE, Fault.SLEEP})
+_SIEGES = 0.15
+"""Share of histories in which little happens but long silence."""
+_SIEGE = (
+    (Fault.BLOAT,),
+    (Fault.BLOAT, Fault.BREAK),
+    (Fault.BLOAT, Fault.CUT_UP),
+    (Fault.HOST_PAUSE, Fault.CUT),
+    (Fault.CUT, Fault.MINION_PAUSE, Fault.SLEEP),
+)
 _LONG_S = (1.0, 4.0, 8.0, 9.5, 12.0, 14.0, 16.0, 20.0, 25.0, 30.0)
 _PACES_S = ((0.05, 0.5, 2.0), (0.05, 0.5, 2.0, 6.0, 12.0), (2.0, 12.0, 25.0), (12.0, 25.0, 40.0))
 
@@ -138,6 +147,8 @@ class History:
 def history_of(seed: int) -> History:
     """Return what a seed stands for."""
     chance = Chance(seed, "shape")
+    if chance.happens(_SIEGES):
+        return _siege(chance, seed)
     machines = tuple(
         Machine(
             rate=chance.one_of((0.99, 1.0, 1.01)),
@@ -157,6 +168,32 @@ def history_of(seed: int) -> History:
     wishes = tuple(_wish(chance, number, rich=rich) for number in range(chance.whole(2, 6)))
     paces_s = chance.one_of(_PACES_S)
     return History(seed, machines, paces_s, weather, wishes, _blows(seed, len(machines)))
+
+
+def _siege(chance: Chance, seed: int) -> History:
+    """Return a history of long jobs on minions that are cut off or stand still for longer than their lease."""
+    machines = tuple(
+        Machine(rate=chance.one_of((0.99, 1.0, 1.01)), slots=chance.whole(1, 2), joins_s=0.0, labels=())
+        for _ in range(3)
+    )
+    jobs = tuple(JobSpec(name=f"j{index}", idempotent=not chance.happens(0.1)) for index in range(2))
+    wishes = tuple(Wish(chance.between(0.5, 4.0), PipelineSpec(name=f"p{number}", jobs=jobs)) for number in range(2))
+    kinds = chance.one_of(_SIEGE)
+    blows = tuple(
+        Blow(
+            at_s=chance.between(4.0, 12.0),
+            fault=chance.one_of(kinds),
+            minion=chance.whole(0, 2),
+            for_s=chance.between(16.0, 30.0),
+            steps=0,
+            holds=chance.happens(0.3),
+        )
+        for _ in range(chance.whole(1, 4))
+    )
+    weather = Weather(loss=0.0, repeats=0.0, slow=0.0, slow_s=0.0)
+    return History(
+        seed, machines, (12.0, 25.0, 40.0), weather, wishes, tuple(sorted(blows, key=lambda blow: blow.at_s))
+    )
 
 
 def _wish(chance: Chance, number: int, *, rich: bool) -> Wish:

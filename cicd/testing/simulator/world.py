@@ -56,7 +56,7 @@ class World:
             self.clockwork.after(blow.at_s, lambda number=number, blow=blow: self._strike(number, blow))  # type: ignore[misc]  # bound now
         self.clockwork.run(BUSY_S)
         self._heal()
-        self.clockwork.run(BUSY_S + PATIENCE_S, lambda: self._settled)
+        self.clockwork.run(BUSY_S + PATIENCE_S, lambda: self._settled and self.master.idle)
         self.witness.all_is_well()
 
     # ---- faults
