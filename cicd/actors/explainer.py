@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,10 +93,19 @@ class Explainer(Actor):
     Args:
         folder: the journal's.
         journal: who writes it; None: nobody does.
+        rest: waits between slices, for so many seconds.
     """
 
-    def __init__(self, folder: Path, journal: InputJournal | None, clock: Clock, die: Die) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        journal: InputJournal | None,
+        clock: Clock,
+        die: Die,
+        rest: Callable[[float], None] = time.sleep,
+    ) -> None:
         super().__init__(die)
+        self._rest = rest
         self._folder = folder
         self._journal = journal
         self._clock = clock
@@ -135,7 +144,7 @@ class Explainer(Actor):
                 continue
             if question.stream() is None or now_s - began_s > LIMIT_S:
                 return False
-            time.sleep(SLICE_S)
+            self._rest(SLICE_S)
             slice_s = self._clock.boot_s()
         return True
 
