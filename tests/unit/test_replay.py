@@ -173,7 +173,9 @@ def test_a_checkpoint_holds_the_whole_state_and_runs_nobodys_code():
     assert [entry.record for entry in copy.book.minions.values()] == [e.record for e in cluster.book.minions.values()]
     assert [job.record for job in copy.book.jobs.values()] == [job.record for job in cluster.book.jobs.values()]
 
-    for evil in (b"cos\nsystem\n(S'exit 1'\ntR.", b"ccicd.codec\ndump\n.", b"ccicd.core.book\ncast\n."):
+    things = "os system", "subprocess Popen", "cicd.codec dump", "cicd.core.book cast"
+    for thing in things:
+        evil = f"c{thing.replace(' ', chr(10))}\n(S'exit 1'\ntR.".encode()
         with pytest.raises(CheckpointError, match="must not hold"):
             thaw(evil)
     for damaged in (b"junk", b"", freeze(cluster)[:-9]):
