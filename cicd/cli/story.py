@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from cicd.cli import words
+from cicd.cli.run_summary import cancel_reason
 from cicd.cli.verdicts import shown_by, verdict
 from cicd.messages.client import JobView, RunAnswer, StoryLine
 from cicd.messages.run import AttemptRecord, JobState, RunRecord, RunState
@@ -38,8 +39,10 @@ def _of_run(run: RunRecord) -> Iterator[StoryLine]:
     what = f", commit {run.commit[:10]}" + (f", with {params}" if params else "")
     yield StoryLine(at_s=run.created_s, text=started + what, kind=RUN)
     if run.finished_s:
-        by = f" by {run.cancel_by}" if run.state is RunState.CANCELLED and run.cancel_by else ""
-        yield StoryLine(at_s=run.finished_s, text=f"the run has ended: {run.state.value}{by}", kind=ENDED)
+        about = f": {run.message}" if run.message else ""
+        if run.state is RunState.CANCELLED and run.cancel_by:
+            about = f"{',' if run.superseded_by else ''} {cancel_reason(run)}"
+        yield StoryLine(at_s=run.finished_s, text=f"the run has ended: {run.state.value}{about}", kind=ENDED)
 
 
 def _of_job(view: JobView) -> Iterator[StoryLine]:

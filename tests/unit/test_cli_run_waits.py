@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from cicd.cli.story import ENDED, of_records
 from cicd.messages.base import Wire
 from cicd.messages.client import End, FollowRun, Item, Reply, Request, RunAnswer, RunPage, StartRun
 from cicd.messages.run import Dependency, JobState, RunState
@@ -91,3 +92,18 @@ def test_following_says_why_the_run_waits_and_how_it_ended(peer):
     assert NOT_STARTED in result.stdout
     told = [json.loads(line) for line in peer.cicd("run", "web", "-f", "--output", "json").stdout.splitlines()]
     assert [line["waits"] for line in told if line["kind"] == "run"] == [WHY, "depends on lib#7 (running)", ""]
+
+
+def test_a_story_says_why_a_run_was_cancelled_or_not_started() -> None:
+    cancelled = a_run(RunState.CANCELLED, finished_s=9.0, cancel_by="ann")
+    for run, text in (
+        (cancelled, "cancelled by ann"),
+        (
+            a_run(RunState.CANCELLED, finished_s=9.0, cancel_by="ann", superseded_by="web#9"),
+            "cancelled, superseded by web#9",
+        ),
+        (a_run(RunState.FAILED, finished_s=9.0, message=NOT_STARTED), f"failed: {NOT_STARTED}"),
+        (a_run(RunState.SUCCEEDED, finished_s=9.0), "succeeded"),
+    ):
+        ended = next(line for line in of_records(RunAnswer(run=run)) if line.kind == ENDED)
+        assert ended.text == f"the run has ended: {text}"
