@@ -8,6 +8,8 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 
+import pytest
+
 from cicd.core.events import RunCancelRequested
 from cicd.messages.base import MinionId
 from cicd.messages.pipeline import JobSpec
@@ -57,6 +59,7 @@ ACTS: dict[str, Callable[[World], object]] = {
 }
 
 
+@pytest.mark.timeout(600)
 def test_whatever_waits_gets_its_turn() -> None:
     first = World.of(ModelMinion("a", slots=2))
     states = [((), pickle.dumps(first))]

@@ -6,6 +6,7 @@ again and every message arrives: then every run must end.
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -270,4 +271,4 @@ class ClusterMachine(RuleBasedStateMachine):
 ClusterMachine.TestCase.settings = settings(
     max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
-TestCluster = ClusterMachine.TestCase
+TestCluster = pytest.mark.timeout(600)(ClusterMachine.TestCase)  # ten seconds of work, on a machine that may be busy
