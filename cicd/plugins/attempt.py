@@ -362,11 +362,11 @@ class Attempt:
 
     def _result(self, own: Result | None, exited: Exit) -> tuple[Result, LogState]:
         masked = self._log.masker
-        if own is not None:
-            for name in sorted(name for name, value in own.outputs.items() if masked.holds_secret(value)):
-                self._log.say(f"the output {name!r} holds a masked value: outputs are kept and shown as they are")
+        self._log.warn_of(own.outputs if own is not None else {})
         state = self._log.close()
-        seen = self._seen()
+        ooms = self._means.ooms
+        disk_free = disk_free_bytes(self._place.folder)
+        seen = Seen(ooms.since(self._ooms), ooms.scope, ooms.memory_bytes, disk_free)
         if died_for_memory(own, exited, seen):
             self._means.ooms.claim(seen.oom_kills or 0)
         # What a reaper noticed alone it noticed while this process stood still.

@@ -8,7 +8,7 @@ Nothing that is to be masked reaches the file. Beyond its limit a log takes no m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -75,6 +75,11 @@ class AttemptLog:
         """Add a line of the minion's own."""
         line = f"[warning] cicd: {text}\n".encode()
         self._put(line if self._at_line_start else b"\n" + line)
+
+    def warn_of(self, outputs: Mapping[str, str]) -> None:
+        """Say which outputs hold a masked value."""
+        for name in sorted(name for name, value in outputs.items() if self.masker.holds_secret(value)):
+            self.say(f"the output {name!r} holds a masked value: outputs are kept and shown as they are")
 
     def close(self) -> LogState:
         """End the log; return what it is."""
