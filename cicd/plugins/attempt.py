@@ -385,11 +385,6 @@ class Attempt:
         )
         return result, state
 
-    def _seen(self) -> Seen:
-        ooms = self._means.ooms
-        free = self._free_bytes if self._free_bytes is not None else self._disk_free_bytes()
-        return Seen(ooms.since(self._ooms), ooms.scope, ooms.memory_bytes, free, self._means.name)
-
     def _disk_free_bytes(self) -> int | None:
         folder = self._place.folder
         while not folder.exists():  # not made yet, or removed by now
