@@ -364,9 +364,7 @@ class Attempt:
         masked = self._log.masker
         self._log.warn_of(own.outputs if own is not None else {})
         state = self._log.close()
-        ooms = self._means.ooms
-        disk_free = disk_free_bytes(self._place.folder)
-        seen = Seen(ooms.since(self._ooms), ooms.scope, ooms.memory_bytes, disk_free)
+        seen = self._seen()
         if died_for_memory(own, exited, seen):
             self._means.ooms.claim(seen.oom_kills or 0)
         # What a reaper noticed alone it noticed while this process stood still.
@@ -384,6 +382,11 @@ class Attempt:
             run_s=self._means.clock.boot_s() - self._started_boot_s,
         )
         return result, state
+
+    def _seen(self) -> Seen:
+        ooms = self._means.ooms
+        free = self._free_bytes if self._free_bytes is not None else self._disk_free_bytes()
+        return Seen(ooms.since(self._ooms), ooms.scope, ooms.memory_bytes, free, self._means.name)
 
     def _disk_free_bytes(self) -> int | None:
         folder = self._place.folder

@@ -145,8 +145,6 @@ def _machine_bytes(root: Path) -> int:
 
 def disk_free_bytes(folder: Path) -> int | None:
     """Return what an unprivileged process may still write to a folder's disk; None: cannot be told."""
-    while not folder.exists() and folder != folder.parent:  # one that has just been removed
-        folder = folder.parent
     try:
         stat = os.statvfs(folder)
     except OSError:
