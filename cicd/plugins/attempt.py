@@ -211,7 +211,7 @@ class Attempt:
         except Exception as error:
             log.exception("attempt.bug", **self._names())
             own = failed(f"a bug of cicd: {error!r}", FailureKind.INFRASTRUCTURE)
-        self._free_bytes = self._disk_free_bytes()  # now: its folder goes soon after its processes
+        self._free_bytes = disk_free_bytes(self._place.folder)  # now: its folder goes soon after its processes
         exited = await self._finish_tree(graceful=own is not None)
         pipe.finish()
         address.cancel()
@@ -385,14 +385,8 @@ class Attempt:
 
     def _seen(self) -> Seen:
         ooms = self._means.ooms
-        free = self._free_bytes if self._free_bytes is not None else self._disk_free_bytes()
+        free = self._free_bytes if self._free_bytes is not None else disk_free_bytes(self._place.folder)
         return Seen(ooms.since(self._ooms), ooms.scope, ooms.memory_bytes, free, self._means.name)
-
-    def _disk_free_bytes(self) -> int | None:
-        folder = self._place.folder
-        while not folder.exists():  # not made yet, or removed by now
-            folder = folder.parent
-        return disk_free_bytes(folder)
 
     def _spawn(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._loop.create_task(call)

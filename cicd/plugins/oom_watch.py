@@ -144,7 +144,9 @@ def _machine_bytes(root: Path) -> int:
 
 
 def disk_free_bytes(folder: Path) -> int | None:
-    """Return what an unprivileged process may still write to a folder's disk; None: cannot be told."""
+    """Return what others than root may still write to a folder's disk, were it there; None: cannot be told."""
+    while not folder.exists() and folder != folder.parent:  # not made yet, or removed by now
+        folder = folder.parent
     try:
         stat = os.statvfs(folder)
     except OSError:
