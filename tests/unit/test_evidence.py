@@ -10,7 +10,7 @@ from cicd.plugins.supervised import Exit
 
 MIB = 1024 * 1024
 STARVED = Seen(oom_kills=1, oom_scope="machine", memory_bytes=1000 * MIB)
-CALM = Seen(oom_kills=0, oom_scope="machine", memory_bytes=1000 * MIB, disk_free_bytes=7)
+CALM = Seen(oom_kills=0, oom_scope="machine", memory_bytes=1000 * MIB, disk_free_bytes=700 * MIB)
 USER = Result(status=Status.FAILED, failure_kind=FailureKind.USER, message="boom", exit_code=1)
 KILLED_COMMAND = Result(status=Status.FAILED, failure_kind=FailureKind.USER, message="make was killed", exit_code=-9)
 MEMORY_ERROR = Result(status=Status.FAILED, failure_kind=FailureKind.OUT_OF_MEMORY, exit_code=1)
