@@ -89,6 +89,8 @@ _BY_CODE: dict[str, type[CicdError]] = {
     kind.code: kind
     for kind in (CicdError, UserError, NotFoundError, ConflictError, RefusedError, ProtocolError, UnavailableError)
 }
+_BY_CODE |= dict.fromkeys(("store_full", "disk"), UnavailableError)
+"""Of parts that are not known here."""
 
 
 def from_code(code: str, message: str, *, retryable: bool = False) -> CicdError:

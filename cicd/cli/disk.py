@@ -58,7 +58,6 @@ def _sizes(settings: Settings, found: list[MinionView], master: DiskAnswer) -> N
             ("reserve", "" if disk.reserve_held else "used up: nothing new is begun until there is space"),
         ]
     )
-    settings.out.note("")
     rows = []
     for view in found:
         use, total = view.load.use or DiskUse(), view.load.disk
