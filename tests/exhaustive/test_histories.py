@@ -16,13 +16,14 @@ from itertools import chain
 import pytest
 
 from cicd.core.book import Book, JobEntry
-from cicd.core.events import MinionResumed, MinionSuspended, RunCancelRequested
+from cicd.core.events import JobCancelRequested, JobResolved, MinionResumed, MinionSuspended, RunCancelRequested
+from cicd.core.lifecycle import TERMINAL
 from cicd.core.settings import CoreSettings
 from cicd.messages.base import MinionId
 from cicd.messages.cluster import Connection
 from cicd.messages.minion import Hello, JobFinished, RunJob
-from cicd.messages.pipeline import JobSpec
-from cicd.messages.run import JobState, Result, Status
+from cicd.messages.pipeline import JobSpec, NeedOn, Retry
+from cicd.messages.run import JobState, ResolvedAs, Result, Status
 from cicd.testing.model.minion import Key, ModelMinion
 from cicd.testing.model.promises import BrokenPromiseError
 from cicd.testing.model.world import Letter, World
@@ -140,6 +141,21 @@ def cancel(world: Small) -> None:
         world.handle(RunCancelRequested(run=run, by="x"))
 
 
+def cancel_job(world: Small) -> None:
+    job = next(job for job in world.cluster.book.jobs.values() if job.record.state not in TERMINAL)
+    world.handle(JobCancelRequested(job=job.record.id, by="x"))
+
+
+def resolve(world: Small, how: ResolvedAs) -> None:
+    job = next(job for job in world.cluster.book.jobs.values() if job.record.state is JobState.UNKNOWN)
+    world.handle(JobResolved(job=job.record.id, how=how, by="x"))
+
+
+def refuse(world: Small, name: MinionId) -> None:
+    minion = world.minions[name]
+    world.say(name, minion.cannot_start(min(minion.fetching)))
+
+
 def work(world: Small, names: str = "ab") -> Choices:
     """What jobs do on minions."""
     for name in map(MinionId, names):
@@ -185,6 +201,26 @@ def people(world: Small) -> Choices:
         yield "cancel", cancel
 
 
+def one_job(world: Small) -> Choices:
+    """A person cancels the first job that has not ended."""
+    if any(not job.cancel_by and job.record.state not in TERMINAL for job in world.cluster.book.jobs.values()):
+        yield "cancel one job", cancel_job
+
+
+def words(world: Small) -> Choices:
+    """What a person says of a job in doubt."""
+    if any(job.record.state is JobState.UNKNOWN for job in world.cluster.book.jobs.values()):
+        for how in ResolvedAs:
+            yield f"resolve as {how}", partial(resolve, how=how)
+
+
+def refusals(world: Small, names: str = "ab") -> Choices:
+    """Minions that cannot fetch what they were given."""
+    for name in map(MinionId, names):
+        if world.minions[name].fetching:
+            yield f"refuse {name}", partial(refuse, name=name)
+
+
 def master(_world: Small) -> Choices:
     yield "restart master", World.restart_master
 
@@ -222,6 +258,10 @@ def key(world: Small) -> tuple[object, ...]:
         (
             job.state,
             job.lost,
+            job.retries,
+            job.granted,
+            job.cancel_by,
+            job.avoid,
             job.minion,
             job.id in book.jobs and _order_key(book, book.jobs[job.id], now),
             world.store.runs[job.run].cancel_by,
@@ -250,7 +290,8 @@ def _order_key(book: Book, job: JobEntry, now: float) -> tuple[object, ...]:
     return (
         held and job.attempt.session - book.minions[record.minion].record.session,
         max(0.0, job.run_due_boot_s - now) if record.state is JobState.ASSIGNED else 0,
-        max(0.0, job.cancel_due_boot_s - now) if held and job.run.record.cancel_by else 0,
+        max(0.0, job.cancel_due_boot_s - now) if held and job.cancel_by else 0,
+        round(book.timers.left_s(record.id, now), 1) if record.id in book.timers else None,
         held and job.absent_boot_s and job.absent_boot_s - now,
     )
 
@@ -354,6 +395,12 @@ def only(names: str, *alphabets: Callable[[Small, str], Choices]) -> Alphabet:
 ONE = JobSpec(name="x")
 ONCE = JobSpec(name="x", idempotent=False)
 CHAIN = (ONE, JobSpec(name="y", needs=("x",)))
+TRIED = (JobSpec(name="x", retry=Retry(attempts=1, backoff_s=5.0)),)
+CLEANED = (
+    JobSpec(name="x", retry=Retry(attempts=1)),
+    JobSpec(name="y", needs=("x",), needs_on={"x": NeedOn.FAILURE}),
+    JobSpec(name="z", needs=("y",), needs_on={"y": NeedOn.ANY}, allow_failure=True),
+)
 MIXED = (ONCE, JobSpec(name="y"), JobSpec(name="z", needs=("x",)))
 _S = JobState
 _HELD = {_S.ASSIGNED, _S.RUNNING}
@@ -366,6 +413,15 @@ SEARCHES = {
     "cancelled": (5, CHAIN, 1, (work, only("a", restarts, trouble), people), {_S.CANCELLED, _S.SUCCEEDED}),
     "lost again and again": (8, (ONE,), 1, (work, restarts, time), {_S.POISONED}),
     "a master that restarts": (6, CHAIN, 1, (work, restarts, results, master, time), {_S.WAITING, _S.SKIPPED}),
+    "tried again": (5, TRIED, 1, (work, only("a", restarts, results), refusals, master, time), {_S.BACKOFF, _S.FAILED}),
+    "cleaned up": (
+        6,
+        CLEANED,
+        1,
+        (work, restarts, results, one_job),
+        {_S.SKIPPED, _S.CANCELLED, _S.FAILED, _S.SUCCEEDED},
+    ),
+    "a person's word": (7, (ONCE,), 1, (work, restarts, results, words, master), {_S.UNKNOWN, _S.FAILED}),
     "three jobs, two slots": (5, MIXED, 2, (work, only("a", restarts, trouble), results), {_S.UNKNOWN, _S.SKIPPED}),
 }
 """Depth, jobs, slots of each minion, what can happen, and the states that the search must have seen."""

@@ -54,12 +54,17 @@ class LocalRun:
         self._not_before: dict[str, float] = {}
         self._signals = 0
         self._signum = 0
+        self._limit_s = pipeline.run_timeout_s
+        self._ends_at: float | None = None
+        self._is_over = False
         self._width = max((len(name) for name in names), default=0)
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
         """Run all jobs; return the program's exit code."""
         _local_job.adopt_orphans()
+        if self._limit_s:
+            self._ends_at = time.monotonic() + self._limit_s
         try:
             with self._signals_handled():
                 while len(self._results) < len(self._jobs):
@@ -84,6 +89,11 @@ class LocalRun:
             sys.stdout.flush()
         if self._signum:
             return 128 + self._signum
+        if self._is_over:
+            with suppress(BrokenPipeError):
+                sys.stdout.write(f"the run took longer than its limit of {self._limit_s:g} s\n")
+                sys.stdout.flush()
+            return 1
         failed = [
             name
             for name, result in self._results.items()
@@ -105,7 +115,7 @@ class LocalRun:
             for name, job in self._jobs.items():
                 if name in self._results or name in self._attempts:
                     continue
-                if self._signals or self._is_skipped(job):
+                if self._signals or self._is_over or self._is_skipped(job):
                     self._results[name] = None
                     changed = True
                 elif self._is_ready(job) and len(self._attempts) < self._parallel:
@@ -179,15 +189,18 @@ class LocalRun:
     def _timeout_s(self) -> float | None:
         now = time.monotonic()
         times = [attempt.deadline for attempt in self._attempts.values() if attempt.deadline is not None]
+        if self._ends_at is not None and not self._is_over:
+            times.append(self._ends_at)
         times += [when for name, when in self._not_before.items() if name not in self._results and when > now]
         return max(0.0, min(times) - now) if times else None
 
     def _enforce(self) -> None:
+        self._is_over = self._is_over or (self._ends_at is not None and time.monotonic() >= self._ends_at)
         for attempt in tuple(self._attempts.values()):
             if self._signals > 1:
                 attempt.kill()
-            elif self._signals:
-                attempt.ask("interrupted", GRACE_S)
+            elif self._signals or self._is_over:
+                attempt.ask("interrupted" if self._signals else "the run took too long", GRACE_S)
             attempt.enforce(GRACE_S)
 
     def _end(self, attempt: Attempt) -> None:
@@ -208,7 +221,12 @@ class LocalRun:
             self._results[name] = result
 
     def _is_tried_again(self, job: Job, result: m.Result) -> bool:
-        if result.status != m.Status.FAILED or self._signals or self._tries[job.name] > job.retry.attempts:
+        if (
+            result.status != m.Status.FAILED
+            or self._signals
+            or self._is_over
+            or self._tries[job.name] > job.retry.attempts
+        ):
             return False
         return m.FailureKind(result.failure_kind).name.lower() in (job.retry.on or OWN_KINDS)
 

@@ -196,6 +196,22 @@ def test_a_failing_job_is_tried_again(by_hand, tmp_path):
     ]  # fmt: skip
 
 
+def test_a_run_over_its_limit_is_ended(by_hand, tmp_path, alive):
+    done = by_hand(f"""
+    pipeline = ci.Pipeline("x", run_timeout="500ms")
+    @pipeline.job(retry=3)
+    def a(ctx):
+        ctx.run("sh", "-c", "echo $$ > {tmp_path}/pid; sleep 300")
+    @pipeline.job(needs=[ci.on_any(a)])
+    def b(): print("not run")
+    """)
+    assert done.returncode == 1
+    assert lines(done, "a")[-1] == "cancelled"
+    assert lines(done, "b") == ["skipped"]
+    assert "the run took longer than its limit of 0.5 s" in done.stdout
+    assert not alive(int((tmp_path / "pid").read_text()))
+
+
 def test_a_retry_only_on_what_it_names(by_hand):
     done = by_hand("pipeline = ci.Pipeline('x')\n@pipeline.job(retry=ci.Retry(3, on=['timeout']))\ndef a(): 1 / 0")
     assert done.returncode == 1
