@@ -300,7 +300,7 @@ def test_a_branch_a_tag_and_a_commit(client, tmp_path):
     ("name", "pipeline", "told"),
     [
         ("cycle", CYCLE, ["one", "two"]),
-        ("greedy", GREEDY, ["deploy", "retry", "approval", "cache", "depends_on"]),
+        ("greedy", GREEDY, ["deploy", "secrets", "approval", "cache"]),
         ("crashing", "raise SystemExit(3)\n", ["3"]),
         ("empty", "import cicd_sdk as ci\npipeline = ci.Pipeline('empty')\npipeline.main()\n", ["no jobs"]),
     ],

@@ -101,6 +101,7 @@ def test_nothing_begins_in_a_run_that_is_cancelled_no_cleanup_either() -> None:
     world.start("a")
     world.handle(RunCancelRequested(run=run, by="ann"))
     assert states(world, run) == "running cancelled cancelled cancelled"
+    assert world.job(run, "last").queued_s == 0.0, "it was never ready"
     world.finish("a", Status.FAILED)
     assert outcome(world, run) is RunState.CANCELLED
 
