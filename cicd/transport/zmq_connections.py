@@ -6,6 +6,10 @@ MB). The kernel knows how much a connection has received and we know how much of
 is more than the queues can explain, the connection is shut down. ZeroMQ then frees what it held and tells us through
 the monitor.
 
+Connections that have said nothing yet are bounded in number too: over a share of the process's descriptors the oldest
+of them go. Who means well says Hello as soon as it is connected; who only sits there would leave no descriptor for
+files, and an actor that cannot open its file ends the process.
+
 The descriptors are ZeroMQ's. One that was closed a moment ago may be another socket by now, but hardly one with as
 much unread data.
 """
@@ -13,6 +17,7 @@ much unread data.
 from __future__ import annotations
 
 import contextlib
+import resource
 import socket
 import struct
 from collections.abc import Callable
@@ -21,6 +26,12 @@ from cicd.transport.zmq_options import CURVE_OVERHEAD_BYTES
 
 UNREAD_LIMIT_BYTES = 64 * 1024 * 1024
 """More than the kernel's buffer (6 MiB by default), ZeroMQ's queue (64 frames of 256 KiB) and one batch together."""
+
+SILENT_SHARE = 8
+"""One in so many of the process's descriptors may be held by a listener's silent connections; in a rush, twice that."""
+_SILENT_LEAST = 16
+_SILENT_S = 0.25
+"""How long a connection may be silent in any case, unless there is a rush."""
 
 _CHECK_S = 1.0
 _CHECK_S_PER_CONNECTION = 0.0005
@@ -54,6 +65,7 @@ class Connections:
     def __init__(self, limit_bytes: int = UNREAD_LIMIT_BYTES) -> None:
         self._limit_bytes = limit_bytes
         self._delivered: dict[int, int] = {}
+        self._silent: dict[int, float] = {}
         self.next_check_s: float | None = None
         """When `check` is due; None: nothing is connected."""
         self.cut = 0
@@ -61,12 +73,15 @@ class Connections:
     def opened(self, fd: int, now_s: float) -> None:
         """Note a new connection."""
         self._delivered[fd] = 0
+        self._silent.pop(fd, None)  # to the end: the oldest comes first
+        self._silent[fd] = now_s
         if self.next_check_s is None:
             self.next_check_s = now_s + _CHECK_S
 
     def closed(self, fd: int) -> None:
         """Note the end of a connection."""
         self._delivered.pop(fd, None)
+        self._silent.pop(fd, None)
         if not self._delivered:
             self.next_check_s = None
 
@@ -78,9 +93,12 @@ class Connections:
         """Note bytes that came out of a connection."""
         if fd in self._delivered:
             self._delivered[fd] += size_bytes
+            self._silent.pop(fd, None)
 
     def check(self, now_s: float) -> None:
-        """If it is time, shut down every connection that has more unread than it may."""
+        """Shut down silent connections that are too many; if it is time, those that have more unread than they may."""
+        if len(self._silent) > _SILENT_LEAST:
+            self._bound_silent(now_s)
         if self.next_check_s is None or now_s < self.next_check_s:
             return
         self.next_check_s = now_s + _CHECK_S + len(self._delivered) * _CHECK_S_PER_CONNECTION
@@ -88,6 +106,15 @@ class Connections:
             received = received_bytes(fd)
             if received is not None and received - delivered > self._limit_bytes:
                 self.cut_off(fd)
+
+    def _bound_silent(self, now_s: float) -> None:
+        limit = max(_SILENT_LEAST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // SILENT_SHARE)
+        while len(self._silent) > limit:
+            fd, since_s = next(iter(self._silent.items()))
+            if now_s - since_s < _SILENT_S and len(self._silent) <= 2 * limit:
+                return
+            del self._silent[fd]
+            self.cut_off(fd)
 
     def cut_off(self, fd: int) -> None:
         """Shut a connection down."""

@@ -162,6 +162,8 @@ class ZmqListener(SocketLoop):
             while self._cuts:
                 self._cut(self._cuts.popleft())
             self._connections.check(now)
+            if self._connections.cut:
+                self.counters.extra["cut"] = self._connections.cut
             self._sender.run(now)
             self._tell()
         self._drain()

@@ -370,3 +370,25 @@ def test_a_first_frame_that_is_read_before_the_news_of_its_connection(bench: Zmq
     new.dialer.send(b"still here")
     server.wait_frames(3)
     assert peer not in {event.peer for event in server.events}
+
+
+def test_silent_connections_are_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their number, once they had a moment to say something; in a rush at once. Who has spoken stays."""
+    monkeypatch.setattr("cicd.transport.zmq_connections.resource.getrlimit", lambda _: (20 * 8, 1000))
+    cut: list[int] = []
+    connections = Connections()
+    monkeypatch.setattr(connections, "cut_off", cut.append)
+    for fd in range(30):
+        connections.opened(fd, 100.0)
+    connections.delivered(0, 10)
+    connections.check(100.1)
+    assert cut == [], "they have only just come"
+    connections.check(100.3)
+    assert cut == list(range(1, 10))
+    for fd in range(30, 60):
+        connections.opened(fd, 100.4)
+    connections.check(100.4)
+    assert cut == list(range(1, 30)), "a rush leaves twice as many, and none that had its time"
+    connections.closed(59)
+    connections.check(100.5)
+    assert len(cut) == 29
