@@ -100,7 +100,8 @@ class Master:
         now = Now(boot_s=clock.boot_s(), wall_s=started_s)
         cluster = restore(self.storage, settings, now)
         kept = config.journal
-        limits = Limits(max_bytes=kept.max_bytes, max_age_s=kept.max_days * DAY_S)
+        free = config.store.reserve_bytes
+        limits = Limits(max_bytes=kept.max_bytes, max_age_s=kept.max_days * DAY_S, keep_free_bytes=free)
         self.journal = InputJournal(data_dir / JOURNAL, cluster, now, limits) if kept.enabled else None
 
         self.keyring = KeyRing()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,10 +27,15 @@ Kind = Literal["start", "next", "gap"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is kept: older segments are deleted. The one that is being written is always kept."""
+    """What is kept: older segments are deleted. The one that is being written is always kept.
+
+    Attributes:
+        keep_free_bytes: with less than that free on its disk nothing is written: the store may need it.
+    """
 
     max_bytes: int = 512 * 1024 * 1024
     max_age_s: float = 14 * DAY_S
+    keep_free_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,8 @@ class Files:
         Raises:
             OSError: it could not; the segment ends before it.
         """
+        if items:
+            self._leave_room()
         ready = bytearray()
         for item in items:
             if isinstance(item, Begin):
@@ -73,6 +81,12 @@ class Files:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def _leave_room(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        disk = os.statvfs(self._folder)
+        if disk.f_bavail * disk.f_frsize < self._limits.keep_free_bytes:
+            raise OSError(errno.ENOSPC, "the disk is nearly full")
 
     def _append(self, data: bytearray) -> None:
         if not data or self._fd < 0:
@@ -91,7 +105,6 @@ class Files:
 
     def _begin(self, item: Begin) -> bytes:
         self.close()
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         there = segments.numbers(self._folder)
         deleted = self._delete_old(there, item.wall_s)
         self._number = max(there[-1] if there else 0, self._number) + 1

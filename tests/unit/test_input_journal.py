@@ -211,6 +211,15 @@ def test_on_a_full_disk_it_stops_says_so_and_begins_again_with_the_gap_noted(fol
     assert len(master.cluster.book.runs) == 2
 
 
+def test_it_leaves_the_last_of_the_disk_to_the_store(folder):
+    master = Master(folder, Limits(keep_free_bytes=1 << 62))
+    master.journal.sync()
+    master.day()
+    master.journal.close()
+    assert files(folder) == []
+    assert len(master.cluster.book.runs) == 2
+
+
 def test_an_event_that_cannot_be_written_stops_the_journal_not_the_core(folder):
     master = Master(folder)
     master.submit("run-1", commit="\ud800")
