@@ -157,19 +157,20 @@ class Witness:
     def decided(self, master: SimMaster) -> None:
         """The core has taken in a batch."""
         now = self._world.clockwork.now_s
-        if now - self._decided_s > _STALL_S:
+        gap_s = now - self._decided_s
+        if gap_s > _STALL_S:
             master.awake_since_s = now
         self._decided_s = now
         settings = master.settings
+        # After a short standstill the next look at the clock is the next tick.
+        slack_s = _SLACK_S + gap_s
         for entry in master.cluster.book.minions.values():
             silent_s = now - max(self._heard_s.get(entry.record.id, 0.0), master.awake_since_s)
             if entry.connection is Connection.READY:
-                require(
-                    silent_s <= settings.suspect_s + _SLACK_S, f"{entry.record.name} silent {silent_s:.1f} s: ready"
-                )
+                require(silent_s <= settings.suspect_s + slack_s, f"{entry.record.name} silent {silent_s:.1f} s: ready")
             if entry.connection is not Connection.LOST:
                 require(
-                    silent_s <= settings.expiry_s + _SLACK_S, f"{entry.record.name} silent {silent_s:.1f} s: not lost"
+                    silent_s <= settings.expiry_s + slack_s, f"{entry.record.name} silent {silent_s:.1f} s: not lost"
                 )
 
     def committed(self, master: SimMaster, plan: Plan) -> None:
