@@ -21,8 +21,8 @@ from cicd.testing.simulator.rules import RULES, without
 SHORT = 500
 FULL = 50_000
 CHUNKS = 10
-ENOUGH = 600
-"""Within so many seeds the absence of any rule is noticed; the rarest is seen in one of fifty."""
+ENOUGH = 1000
+"""Within so many seeds the absence of any rule is noticed; the rarest is seen in one of a hundred."""
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -56,6 +56,7 @@ def in_two_processes(first: int, end: int) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.timeout(14_400)
 def test_the_absence_of_a_rule_is_noticed(
     rule: str, size: Callable[[int, int], int], figure: Callable[..., None]
 ) -> None:

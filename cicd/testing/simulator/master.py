@@ -205,7 +205,7 @@ class SimMaster:
         if not rules.stall_grace:
             self.cluster._last_boot_s = self.boot_s  # noqa: SLF001  the rule that is left out
         plan = self.cluster.handle(events, self.now)
-        self._world.witness.decided(self)
+        self._world.witness.decided(self, ticked=any(isinstance(event, Ticked) for event in events))
         if not rules.commit_first:
             yield from self._carry_out_all(plan)
         if plan.saves:

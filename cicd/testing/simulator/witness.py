@@ -1,6 +1,7 @@
 """The witness: sees what really happens, and holds what is promised against it. Raises `BrokenPromiseError`.
 
 - A run that was acknowledged is in the store, and ends once all is well.
+- What is withdrawn as never begun never began.
 - A process runs only for an attempt that the store knows; once for each; no two of a job act at the same time; one
   that is not idempotent acts once at most. What it needs has succeeded, and it gets what that returned.
 - No minion has more to do than slots; no two jobs of a group act at the same time, nor more runs of a pipeline than
@@ -20,6 +21,7 @@ from cicd.core.needs import is_met
 from cicd.core.plan import Plan
 from cicd.messages.base import JobId, MinionId
 from cicd.messages.cluster import Connection
+from cicd.messages.evidence import Cause
 from cicd.messages.minion import Beat
 from cicd.messages.pipeline import JobSpec
 from cicd.messages.run import JobRecord, JobState, ResolvedAs, Result, Status
@@ -154,23 +156,24 @@ class Witness:
         """A minion left on purpose."""
         self._given_up.add((minion, session))
 
-    def decided(self, master: SimMaster) -> None:
-        """The core has taken in a batch."""
+    def decided(self, master: SimMaster, *, ticked: bool) -> None:
+        """The core has taken in a batch; at a tick it has looked at every silence."""
         now = self._world.clockwork.now_s
-        gap_s = now - self._decided_s
-        if gap_s > _STALL_S:
+        if now - self._decided_s > _STALL_S:
             master.awake_since_s = now
         self._decided_s = now
         settings = master.settings
-        # After a short standstill the next look at the clock is the next tick.
-        slack_s = _SLACK_S + gap_s
+        if not ticked:
+            return
         for entry in master.cluster.book.minions.values():
             silent_s = now - max(self._heard_s.get(entry.record.id, 0.0), master.awake_since_s)
             if entry.connection is Connection.READY:
-                require(silent_s <= settings.suspect_s + slack_s, f"{entry.record.name} silent {silent_s:.1f} s: ready")
+                require(
+                    silent_s <= settings.suspect_s + _SLACK_S, f"{entry.record.name} silent {silent_s:.1f} s: ready"
+                )
             if entry.connection is not Connection.LOST:
                 require(
-                    silent_s <= settings.expiry_s + slack_s, f"{entry.record.name} silent {silent_s:.1f} s: not lost"
+                    silent_s <= settings.expiry_s + _SLACK_S, f"{entry.record.name} silent {silent_s:.1f} s: not lost"
                 )
 
     def committed(self, master: SimMaster, plan: Plan) -> None:
@@ -188,8 +191,11 @@ class Witness:
             if run.state in TERMINAL_RUNS:
                 jobs = [job for job in store.jobs.values() if job.run == run.id]
                 require(all(job.state in TERMINAL for job in jobs), f"{run.id} has ended before its jobs")
-        for attempt_key in plan.attempts:
+        for attempt_key, attempt in plan.attempts.items():
             job = store.jobs[attempt_key[0]]
+            withdrawn = attempt.result is not None and attempt.result.evidence.cause == Cause.NOT_BEGUN
+            began = self.processes[attempt.job, attempt.attempt]
+            require(not (withdrawn and began), f"{attempt.job}#{attempt.attempt} began and is said never to have begun")
             require(job.attempt >= attempt_key[1], f"{attempt_key[0]}: attempts go back")
         for minion in plan.minions.values():
             if minion.fenced and (minion.id, minion.session) not in self._given_up:
