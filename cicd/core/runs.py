@@ -29,7 +29,8 @@ def submit(book: Book, event: RunSubmitted) -> None:
         return
     run = _entry_of(book, event)
     record = run.record
-    if event.supersede or event.spec.cancel_superseded:
+    # Who runs an older one again is not newer than the others.
+    if event.supersede or (event.spec.cancel_superseded and record.retry_of is None):
         cancels.supersede(book, record)
     book.runs[record.id] = run
     book.plan.runs[record.id] = record

@@ -221,6 +221,15 @@ def test_a_new_run_cancels_the_older_ones_of_its_ref_when_asked_to() -> None:
     assert records[newest].state is not RunState.CANCELLED
 
 
+def test_a_pipeline_can_say_that_new_runs_supersede_older_ones_but_repeated_ones_do_not() -> None:
+    world = small()
+    first, second = (world.submit("web", ONE, cancel_superseded=True) for _ in range(2))
+    assert world.store.runs[first].superseded_by == "web#2"
+    end(world, first, Status.CANCELLED)
+    world.submit("web", ONE, cancel_superseded=True, retry_of=first)
+    assert not world.store.runs[second].superseded_by
+
+
 def test_a_run_that_takes_the_place_of_one_is_let_in_when_that_has_ended() -> None:
     world = small()
     old = world.submit("web", ONE, limit=1)

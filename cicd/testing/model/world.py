@@ -149,6 +149,7 @@ class World:
         priority: int = 0,
         ref: str = "",
         supersede: bool = False,
+        cancel_superseded: bool = False,
     ) -> RunId:
         """Begin a run and return its id; with `retry_of`, one that carries over what succeeded in that run.
 
@@ -162,6 +163,7 @@ class World:
             run_timeout_s=timeout_s,
             max_parallel_runs=limit,
             depends_on=tuple(depends_on),
+            cancel_superseded=cancel_superseded,
         )
         self.store.plugins[digest] = PluginRecord(
             digest=digest,
