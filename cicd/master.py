@@ -9,6 +9,7 @@ folder, a store of another schema, an address in use); 70 a part of it failed: s
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -281,6 +282,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"cicd master: {error}", file=sys.stderr)  # noqa: T201  for people
         return EXIT_REFUSED
+    # All that there may be: connections take one each. Not before the child was started: it would inherit that.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     # Blocked before the first thread, and waited for. Not before the child was started: it would inherit that.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
