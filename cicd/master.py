@@ -44,6 +44,7 @@ from cicd.actors.scheduler import Scheduler, SchedulerClient
 from cicd.actors.store import Store, StoreClient
 from cicd.clock import SystemClock
 from cicd.config import ConfigError, MasterConfig, arguments, load_master
+from cicd.core.cluster import Cluster
 from cicd.core.events import Event, Now
 from cicd.core.settings import CoreSettings
 from cicd.errors import CicdError
@@ -100,10 +101,7 @@ class Master:
         )
         now = Now(boot_s=clock.boot_s(), wall_s=started_s)
         cluster = restore(self.storage, settings, now)
-        kept = config.journal
-        free = config.store.reserve_bytes
-        limits = Limits(max_bytes=kept.max_bytes, max_age_s=kept.max_days * DAY_S, keep_free_bytes=free)
-        self.journal = InputJournal(data_dir / JOURNAL, cluster, now, limits) if kept.enabled else None
+        self.journal = _journal(config, cluster, now)
 
         self.keyring = KeyRing()
         server_keys, operator_keys = _keys(data_dir / "keys")
@@ -260,6 +258,19 @@ def _keys(folder: Path) -> tuple[KeyPair, KeyPair]:
     """Return the server's and the operator's pair; the first start makes them."""
     folder.mkdir(mode=0o700, exist_ok=True)
     return load_or_create_keys(folder / "server.toml"), load_or_create_keys(folder / "operator.toml")
+
+
+def _journal(config: MasterConfig, cluster: Cluster, now: Now) -> InputJournal | None:
+    """Begin the journal of the core's inputs, if one is to be kept."""
+    kept = config.journal
+    if not kept.enabled:
+        return None
+    limits = Limits(
+        max_bytes=kept.max_bytes,
+        max_age_s=kept.max_days * DAY_S,
+        keep_free_bytes=config.store.reserve_bytes,
+    )
+    return InputJournal(config.master.data_dir / JOURNAL, cluster, now, limits)
 
 
 def _open(listener: Listener, inbox: Inbox[Any]) -> None:
