@@ -88,6 +88,7 @@ def _is_another(book: Book, job: JobEntry, minion: MinionId) -> bool:
         entry.record.id != minion
         and entry.connection is not Connection.LOST
         and not entry.record.suspended
+        and not entry.health
         and meets(entry.record, job.requirements)
         for entry in book.minions.values()
     )

@@ -216,6 +216,16 @@ def test_another_minion_is_waited_for_but_not_for_long_and_not_where_there_is_no
     assert bench.job.avoid is None
 
 
+def test_a_minion_that_is_not_well_is_no_other_to_wait_for() -> None:
+    bench = Bench(minions="ab")
+    bench.world.minions[B].health = ("disk full",)
+    bench.world.beat("b")
+    bench.refuse()
+    assert bench.job.avoid is None
+    bench.wait(3.0)
+    assert bench.job.minion == A
+
+
 def test_the_other_minion_may_leave_while_it_is_waited_for() -> None:
     bench = Bench(minions="ab")
     bench.refuse()
