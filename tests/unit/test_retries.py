@@ -7,6 +7,7 @@ import pytest
 from cicd.core import retries
 from cicd.core.events import Now, RunCancelRequested, Ticked
 from cicd.messages.base import JobId, MinionId, RunId
+from cicd.messages.cluster import HealthReason
 from cicd.messages.pipeline import JobSpec, Retry
 from cicd.messages.run import FailureKind, JobRecord, JobState, Result, RunState, Status
 from cicd.testing.model.minion import ModelMinion
@@ -218,7 +219,7 @@ def test_another_minion_is_waited_for_but_not_for_long_and_not_where_there_is_no
 
 def test_a_minion_that_is_not_well_is_no_other_to_wait_for() -> None:
     bench = Bench(minions="ab")
-    bench.world.minions[B].health = ("disk full",)
+    bench.world.minions[B].health = (HealthReason(source="disk", text="full"),)
     bench.world.beat("b")
     bench.refuse()
     assert bench.job.avoid is None
