@@ -7,6 +7,7 @@ its place by priority and number, until its pipeline has room. When its turn has
 pipeline that it depends on must not have failed, or else it ends without having begun, and says so.
 """
 
+from heapq import nsmallest
 from itertools import islice
 
 from msgspec.structs import replace
@@ -71,8 +72,7 @@ def why(book: Book, run: RunEntry) -> str:
     if is_full(book, run):
         active = book.run_queue.active(record.pipeline)
         limit = run.spec.max_parallel_runs
-        names = (f"#{number}" for number in active)
-        shown = _short(list(islice(names, _SHOWN)), len(active))
+        shown = _short([f"#{number}" for number in nsmallest(_SHOWN, active)], len(active))
         return f"{len(active)} of {limit} runs of {record.pipeline_name} are active: {shown}"
     first = book.run_queue.head(record.pipeline) or record.id
     return f"{record.pipeline_name}#{book.runs[first].record.number} goes first"

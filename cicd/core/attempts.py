@@ -90,9 +90,7 @@ def finished(book: Book, job: JobEntry, result: Result) -> None:
 def revise(book: Book, job: JobEntry, told: Result) -> None:
     """The minion of an attempt that was given up in silence tells what had happened to it: keep the better verdict."""
     before = job.current.result
-    if before is None:
-        return
-    after = verdict.revised(before, told)
+    after = verdict.revised(before, told) if before is not None else None
     if after is not before:
         job.attempt = replace(job.current, result=after)
         book.plan.attempts[job.record.id, job.current.attempt] = job.attempt

@@ -82,6 +82,14 @@ def test_the_higher_priority_is_let_in_first() -> None:
     assert waiting(world, low, high) == [True, False]
 
 
+def test_active_runs_are_named_in_the_order_of_their_numbers_however_they_came_in() -> None:
+    world = small()
+    first, second, _, _ = (world.submit("web", ONE, limit=2, priority=priority) for priority in (0, 0, 0, 7))
+    for run in (first, second):
+        end(world, run)
+    assert why(world, world.submit("web", ONE, limit=2)) == "2 of 2 runs of web are active: #3, #4"
+
+
 def test_each_run_keeps_to_the_limit_of_its_own_plugin_and_nobody_passes_the_first() -> None:
     world = small()
     first = world.submit("web", ONE, limit=3)
