@@ -67,7 +67,7 @@ def dies_at(cluster: LocalCluster, tracer: Tracer, point: str) -> bool:
 
 def test_a_master_that_dies_or_fails_at_any_call_loses_nothing(tmp_path, size, figure):
     """Under load; told by the witness and by the ledger of what was acknowledged."""
-    each = size(1, 40)
+    each = size(1, 25)
     points = POINTS if each > 1 else FEW
     dice = Dice(5)
     repository = Repository(tmp_path / "repo")
