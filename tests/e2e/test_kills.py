@@ -92,14 +92,14 @@ if __name__ == "__main__":
 
 
 def test_an_agent_is_killed_under_a_job_and_the_job_never_notices(tmp_path):
-    """Back after 5 s: the same process, one attempt, a whole log. Five at a time, twenty in all."""
+    """Back after 5 s: the same process, one attempt, a whole log. Ten at a time, twenty in all."""
     repository = Repository(tmp_path / "repo")
     repository.commit(TICKER)
     minions = {"agent": {"restart_delay_s": 5.0}}
-    with cluster_of(minions=5, slots=1, minion_overrides=minions) as cluster, cluster.client() as client:
+    with cluster_of(minions=10, slots=1, minion_overrides=minions) as cluster, cluster.client() as client:
         create(client, "ticker", repository)
-        for _ in range(TIMES // 5):
-            runs = [start(client, "ticker") for _ in range(5)]
+        for _ in range(TIMES // 10):
+            runs = [start(client, "ticker") for _ in range(10)]
             pids = {run: until_running(client, run, "tick").attempts[0].pid for run in runs}
             agents = [cluster.agent_pid(name) for name in cluster.minion_names]
             for name in cluster.minion_names:
@@ -115,13 +115,13 @@ def test_an_agent_is_killed_under_a_job_and_the_job_never_notices(tmp_path):
 
 
 def test_a_jobhost_is_killed_in_mid_job_and_nothing_survives(tmp_path):
-    """Its job's processes are gone, wherever they hid; the job is run again on another minion. Three at a time."""
+    """Its job's processes are gone, wherever they hid; the job is run again on another minion. Five at a time."""
     repository = Repository(tmp_path / "repo")
     repository.commit(LONG_AT_FIRST)
-    with cluster_of(minions=6, slots=1, master_overrides=QUICK_LEASES) as cluster, cluster.client() as client:
+    with cluster_of(minions=10, slots=1, master_overrides=QUICK_LEASES) as cluster, cluster.client() as client:
         create(client, "long", repository)
-        for turn in range(-(-TIMES // 3)):
-            files = [tmp_path / f"pids-{turn}-{number}" for number in range(3)]
+        for turn in range(TIMES // 5):
+            files = [tmp_path / f"pids-{turn}-{number}" for number in range(5)]
             runs = [start(client, "long", pids=str(file)) for file in files]
             for file in files:
                 wait_until(lambda file=file: file.exists() and file.read_text().endswith("\n"), 30)
@@ -136,7 +136,7 @@ def test_a_jobhost_is_killed_in_mid_job_and_nothing_survives(tmp_path):
                 assert view.job.minion_name != victims[run]
             for name in victims.values():
                 cluster.start_minion(name)
-            cluster.wait_ready(6)
+            cluster.wait_ready(10)
 
 
 STAGES = ["", "fetching", "commit", "building", "asking the plugin"]

@@ -401,7 +401,8 @@ def test_tokens_are_made_listed_and_revoked(cluster, client, tmp_path):
     endpoints = cluster.endpoints
     config.write_text(
         f'[minion]\nname = "intruder"\ndata_dir = "{tmp_path}/data"\n'
-        f'[master]\ncontrol = "{endpoints["control"]}"\nbulk = "{endpoints["bulk"]}"\ntoken_file = "{token}"\n'
+        f'[master]\ncontrol = "{endpoints["control"]}"\nbulk = "{endpoints["bulk"]}"\n'
+        f'enrol = "{endpoints["enrol"]}"\ntoken_file = "{token}"\n'
     )
     log = tmp_path / "log"
     with log.open("w") as file:
@@ -409,11 +410,12 @@ def test_tokens_are_made_listed_and_revoked(cluster, client, tmp_path):
             [PYTHON, "-P", "-m", "cicd.minion", "--config", str(config)], stderr=file, stdout=file, cwd=tmp_path
         )
     try:
-        wait_until(lambda: "refused_our_key" in log.read_text(), 20)
+        assert minion.wait(30) == 3
+        assert "does not know join token" in log.read_text()
         names = {view.minion.name for view in client.ask(ListMinions(), MinionPage).minions}
         assert "intruder" not in names
     finally:
-        minion.terminate()
+        minion.kill()
         minion.wait(10)
 
 

@@ -57,6 +57,7 @@ def dies_at(cluster: LocalCluster, tracer: Tracer, point: str) -> bool:
         cluster.start_master()
         pid = cluster.master_pid
         wait_until(lambda: not alive(pid), 6.0)
+        cluster.kill_master()  # its first thread is gone: wait for the others
     except ProcessEndedError:
         return True  # in its start
     except TimeoutError:

@@ -31,10 +31,10 @@ WAYS = {
 }
 
 
-def listen() -> dict[str, str]:
+def listen(networks: Networks) -> dict[str, str]:
     """Return addresses in the master's namespace: what is free here is free there."""
     keys = ("control", "bulk", "client", "enrol")
-    return {key: f"tcp://{Networks.MASTER}:{port}" for key, port in zip(keys, free_ports(4), strict=True)}
+    return {key: f"tcp://{networks.master}:{port}" for key, port in zip(keys, free_ports(4), strict=True)}
 
 
 def connection(client, name: str) -> Connection:
@@ -54,7 +54,7 @@ def test_partitions_are_noticed_and_never_let_two_attempts_act(tmp_path, size, f
     with (
         Networks(NAMES) as networks,
         cluster_of(
-            minions=2, slots=2, wrap=networks.wrap, master_overrides={**QUICK_LEASES, "listen": listen()}
+            minions=2, slots=2, wrap=networks.wrap, master_overrides={**QUICK_LEASES, "listen": listen(networks)}
         ) as cluster,
         cluster.client() as client,
     ):
@@ -96,7 +96,7 @@ def test_a_network_that_flaps_costs_no_attempt(tmp_path, size, figure):
     witness = Witness(tmp_path / "witness")
     with (
         Networks(NAMES) as networks,
-        cluster_of(minions=2, slots=1, wrap=networks.wrap, master_overrides={"listen": listen()}) as cluster,
+        cluster_of(minions=2, slots=1, wrap=networks.wrap, master_overrides={"listen": listen(networks)}) as cluster,
         cluster.client() as client,
     ):
         create(client, "witness", repository)

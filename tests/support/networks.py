@@ -36,11 +36,12 @@ class Networks:
         minions: their names.
     """
 
-    MASTER = "10.213.255.1"
-    """Where the master listens; reached from here and from each minion."""
-
     def __init__(self, minions: list[str]) -> None:
         self._tag = f"c{os.getpid()}"
+        # Several may be made at the same time, by several processes.
+        self._net = f"10.{100 + os.getpid() % 150}"
+        self.master = f"{self._net}.255.1"
+        """Where the master listens; reached from here and from each minion."""
         self._numbers = {name: number for number, name in enumerate(["master", *minions])}
 
     def namespace(self, name: str) -> str:
@@ -56,7 +57,7 @@ class Networks:
             for name in self._numbers:
                 self._ip("netns", "add", self.namespace(name))
                 self._in(name, "link", "set", "lo", "up")
-            self._in("master", "addr", "add", f"{self.MASTER}/32", "dev", "lo")
+            self._in("master", "addr", "add", f"{self.master}/32", "dev", "lo")
             for name in self._numbers:
                 self._join(name)
         except BaseException:
@@ -74,32 +75,34 @@ class Networks:
         number = self._numbers[name]
         near, far = f"{self._tag}n{number}", f"{self._tag}f{number}"
         self._in("master", "link", "add", far, "type", "veth", "peer", "name", near)
-        self._in("master", "addr", "add", f"10.213.{number}.1/30", "dev", far)
+        self._in("master", "addr", "add", f"{self._net}.{number}.1/30", "dev", far)
         self._in("master", "link", "set", far, "up")
         if name == "master":
             self._in("master", "link", "set", near, "netns", str(os.getpid()))
-            self._ip("addr", "add", f"10.213.{number}.2/30", "dev", near)
+            self._ip("addr", "add", f"{self._net}.{number}.2/30", "dev", near)
             self._ip("link", "set", near, "up")
-            self._ip("route", "add", self.MASTER, "via", f"10.213.{number}.1")
+            self._ip("route", "add", self.master, "via", f"{self._net}.{number}.1")
         else:
             self._in("master", "link", "set", near, "netns", self.namespace(name))
-            self._in(name, "addr", "add", f"10.213.{number}.2/30", "dev", near)
+            self._in(name, "addr", "add", f"{self._net}.{number}.2/30", "dev", near)
             self._in(name, "link", "set", near, "up")
-            self._in(name, "route", "add", "default", "via", f"10.213.{number}.1")
+            self._in(name, "route", "add", "default", "via", f"{self._net}.{number}.1")
 
     def cut(self, name: str, *, to_master: bool = True, to_minion: bool = True) -> None:
         """Let what a minion says, and what it is told, vanish."""
         if to_master:
-            self._in(name, "route", "replace", "blackhole", self.MASTER)
+            self._in(name, "route", "replace", "blackhole", self.master)
         if to_minion:
-            self._in("master", "route", "replace", "blackhole", f"10.213.{self._numbers[name]}.2/32")
+            self._in("master", "route", "replace", "blackhole", f"{self._net}.{self._numbers[name]}.2/32")
 
     def heal(self, name: str) -> None:
         """Join a minion again."""
-        self._in(name, "route", "del", "blackhole", self.MASTER, check=False)
-        self._in("master", "route", "del", "blackhole", f"10.213.{self._numbers[name]}.2/32", check=False)
+        self._in(name, "route", "del", "blackhole", self.master, check=False)
+        self._in("master", "route", "del", "blackhole", f"{self._net}.{self._numbers[name]}.2/32", check=False)
 
     def _remove(self) -> None:
+        # By hand and first: what goes with its namespace goes some time later.
+        self._ip("link", "del", f"{self._tag}n0", check=False)
         for name in self._numbers:
             self._ip("netns", "del", self.namespace(name), check=False)
 
