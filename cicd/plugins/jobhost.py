@@ -51,17 +51,17 @@ from cicd.plugins.attempt import Attempt, Means
 from cicd.plugins.attempt_result import Verdict, expired, lost
 from cicd.plugins.child import kernel
 from cicd.plugins.data_folder import DataFolder
+from cicd.plugins.environments import Environments
 from cicd.plugins.family import Family
 from cicd.plugins.health_checks import HealthChecks
 from cicd.plugins.host_settings import HostSettings
 from cicd.plugins.journal import NO_ROOM, Key
 from cicd.plugins.lease import Lease
 from cicd.plugins.ledger import Ledger
-from cicd.plugins.leftovers import MARK, end_marked
+from cicd.plugins.leftovers import end_marked
 from cicd.plugins.log_notices import LogNotices
 from cicd.plugins.mask_files import MaskFiles
 from cicd.plugins.oom_watch import OomWatch, find_source
-from cicd.plugins.python_runtime import plain_environment, scrubbed_environment
 from cicd.plugins.spool import SpoolFile
 from cicd.plugins.workspaces import Workspaces
 from cicd.plugins.zygote_pool import ZygotePool
@@ -92,9 +92,9 @@ class JobHost:
     def __init__(self, folder: DataFolder, settings: HostSettings, env: Mapping[str, str], clock: Clock) -> None:
         self._folder = folder
         self._settings = settings
-        self._env = env
         self._clock = clock
         self._minion = folder.minion_id(IdSource(clock))
+        self._environments = Environments(env, settings.pass_env, self._minion)
         self._ledger = Ledger(folder)
         self._running: dict[Key, tuple[Attempt, asyncio.Task[None]]] = {}
         self._fences: set[asyncio.Task[None]] = set()
@@ -103,7 +103,7 @@ class JobHost:
         self._places = 0
         self._lease = Lease(clock, self._lease_expired)
         self._notices = LogNotices(self._tell_growth)
-        self._zygotes = ZygotePool(settings.zygote_idle_s, self._zygote_environment)
+        self._zygotes = ZygotePool(settings.zygote_idle_s, self._environments.of_zygote)
         self._means = Means(
             zygotes=self._zygotes,
             clock=clock,
@@ -120,7 +120,7 @@ class JobHost:
             greet=self._greet,
             heard=self._hear,
         )
-        self._checks = HealthChecks(settings.checks, self._check_environment(), clock, self._agent.send)
+        self._checks = HealthChecks(settings.checks, self._environments.of_check(), clock, self._agent.send)
         self._family = Family(self._known_pids, self._is_starting)
         self._workspaces = Workspaces(
             folder,
@@ -313,7 +313,7 @@ class JobHost:
         attempt = Attempt(
             message,
             place,
-            self._job_environment(Path(message.plugin_dir)),
+            self._environments.of_job(Path(message.plugin_dir)),
             file,
             self._means,
             started=lambda _pid: self._started(key, attempt),
@@ -382,19 +382,7 @@ class JobHost:
         self._agent.send(LogGrew(job=key[0], attempt=key[1], path=str(file.path), size_bytes=file.size_bytes))
         return True
 
-    # ---- environment and family
-
-    def _zygote_environment(self, artifact_dir: Path) -> dict[str, str]:
-        return scrubbed_environment(self._env, artifact_dir) | {MARK: self._minion}
-
-    def _job_environment(self, artifact_dir: Path) -> dict[str, str]:
-        passed = {name: self._env[name] for name in self._settings.pass_env if name in self._env}
-        return self._zygote_environment(artifact_dir) | passed
-
-    def _check_environment(self) -> dict[str, str]:
-        wanted = ("HOME", *self._settings.pass_env)
-        passed = {name: self._env[name] for name in wanted if name in self._env}
-        return plain_environment(self._env) | passed | {MARK: self._minion}
+    # ---- family
 
     def _known_pids(self) -> set[int]:
         return self._zygotes.pids | self._checks.pids | ({self._agent.pid} if self._agent.pid else set())

@@ -150,12 +150,17 @@ def until_build_says(cluster: LocalCluster, pipeline: PipelineRecord, text: str)
 
 
 def test_the_master_is_killed_in_mid_run_and_in_mid_compile(tmp_path):
-    """The running job is not started again and its result counts; the build is done again."""
+    """The running job is not started again and its result counts; the build is done again.
+
+    A turn in which the job was over before the master was killed (a slow machine) is a turn more.
+    """
     repository = Repository(tmp_path / "repo")
     repository.commit(TWO_SECONDS)
     with cluster_of(minions=2, slots=2) as cluster, cluster.client() as client:
         create(client, "short", repository)
-        for turn in range(TIMES):
+        in_mid_run = turn = 0
+        while in_mid_run < TIMES:
+            turn += 1
             run = start(client, "short")
             pid = until_running(client, run, "work").attempts[0].pid
             repository.commit(TWO_SECONDS + f"\n# {turn}\n")
@@ -163,7 +168,7 @@ def test_the_master_is_killed_in_mid_run_and_in_mid_compile(tmp_path):
             assert built.build_state is BuildState.BUILDING
             until_build_says(cluster, built, STAGES[turn % len(STAGES)])
             cluster.kill_master()
-            assert alive(pid)
+            in_mid_run += alive(pid)
             cluster.start_master()
             answer = finish(client, run)
             assert answer.run.state is RunState.SUCCEEDED
