@@ -38,7 +38,14 @@ def set_up_logs(config: Log, *, role: str) -> None:
     ]
     render: list[structlog.typing.Processor]
     if console:
-        render = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time", sort_keys=False)]
+        # Plain: the fancy ones show every local variable, and there may be secrets among them.
+        plain = structlog.dev.plain_traceback
+        colors = sys.stderr.isatty()
+        render = [
+            structlog.dev.ConsoleRenderer(
+                colors=colors, timestamp_key="time", sort_keys=False, exception_formatter=plain
+            )
+        ]
     else:
         render = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     structlog.configure(

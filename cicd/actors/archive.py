@@ -39,7 +39,7 @@ from cicd.messages.bulk import (
     LogEndAck,
     LogOpen,
 )
-from cicd.messages.run import LogRecord
+from cicd.messages.run import LogRecord, Status
 from cicd.storage import records
 from cicd.storage.base import Storage, StoreFullError, Write
 from cicd.storage.records import Records
@@ -254,7 +254,10 @@ class Archive(Actor):
             return "no_such_attempt"
         if tried.minion != minion:
             return "not_its_own"
-        return "stale" if attempt < record.attempt else ""
+        # Of an attempt that was given up nothing is taken any more (R2). One that has told its end may still deliver
+        # its log, though the next one may have begun in the same moment: each has a file of its own.
+        given_up = tried.result is None or tried.result.status is Status.LOST
+        return "stale" if attempt < record.attempt and given_up else ""
 
     def _store_ends(self, ends: list[tuple[PeerId, LogEnd]]) -> list[LogNews]:
         writes: list[Write] = []

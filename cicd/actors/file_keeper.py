@@ -71,7 +71,7 @@ class FileKeeper:
             pipelines.add(pipeline.id)
             used["plugin"].add(pipeline.plugin or "")
             used["source"].add(pipeline.source_digest or "")
-            used["mirror"].add(hashlib.sha256(pipeline.source.repository.encode()).hexdigest())
+            used["mirror"].add(_mirror(pipeline))
         for run in Records(self._storage).active_runs():
             used["plugin"].add(run.plugin)
             used["source"].add(run.source_digest)
@@ -100,7 +100,7 @@ class FileKeeper:
             with contextlib.suppress(OSError):
                 if name in used:
                     os.utime(path, (now, now))
-                elif (why := unused_expired(now - path.stat().st_mtime, age_s)) and not self._building():
+                elif (why := unused_expired(now - path.stat().st_mtime, age_s)) and self._may_go(kind, name):
                     size = _size(path)
                     if kind != "mirror":
                         _remove(path)
@@ -109,8 +109,18 @@ class FileKeeper:
                     self._deleted(kind, name[:12], why, size)
             yield
 
-    def _building(self) -> bool:
-        return bool(Records(self._storage).building())
+    def _may_go(self, kind: str, name: str) -> bool:
+        """Look again: a round takes a while, and a run or a build may have come to need this meanwhile."""
+        found = Records(self._storage)
+        if found.building():
+            return False
+        pinned = [{"plugin": run.plugin, "source": run.source_digest}.get(kind) for run in found.active_runs()]
+        in_service = [
+            {"plugin": pipeline.plugin, "source": pipeline.source_digest, "mirror": _mirror(pipeline)}[kind]
+            for pipeline in self._pipelines()
+            if pipeline is not None
+        ]
+        return name not in pinned and name not in in_service
 
     def _builds(self, pipelines: set[PipelineId]) -> Iterator[None]:
         for folder in _entries(self._data_dir / "builds"):
@@ -130,6 +140,10 @@ class FileKeeper:
         log.info("disk.deleted", kind=kind, name=name, reason=why, bytes=size_bytes)
         deletion = Deletion(at_s=self._clock.wall_s(), kind=kind, name=name, reason=why, size_bytes=size_bytes)
         self._note(deletion)
+
+
+def _mirror(pipeline: PipelineRecord) -> str:
+    return hashlib.sha256(pipeline.source.repository.encode()).hexdigest()
 
 
 def _entries(folder: Path) -> list[Path]:

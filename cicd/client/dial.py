@@ -6,6 +6,9 @@ from cicd.client.connection import CONNECT_S, PATIENCE_S, Client
 from cicd.client.operator import Operator
 from cicd.clock import SystemClock
 
+LONGEST_PAUSE_S = 1.0
+"""Between two tries to reach a master: a person waits."""
+
 
 def connect(operator: Operator, *, connect_s: float = CONNECT_S, patience_s: float = PATIENCE_S) -> Client:
     """Return a client of the operator's master. It connects in the background: the first call says how that went.
@@ -26,7 +29,9 @@ def connect(operator: Operator, *, connect_s: float = CONNECT_S, patience_s: flo
     transport = ZmqTransport(clock)
     try:
         keys = KeyPair(operator.public, operator.secret)
-        dialer = transport.dialer(operator.address, operator.server_public, keys, name="client")
+        dialer = transport.dialer(
+            operator.address, operator.server_public, keys, name="client", longest_pause_s=LONGEST_PAUSE_S
+        )
     except BaseException:
         transport.close()
         raise

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from cicd.core import jobs
 from cicd.core.book import Book, RunEntry
+from cicd.core.lifecycle import TERMINAL
 from cicd.messages.run import Dependency, JobState, RunState
 
 _SHOWN = 3
@@ -98,3 +99,5 @@ def _begin(book: Book, run: RunEntry) -> None:
     for job in run.jobs:
         if not job.missing and job.record.state is JobState.WAITING:
             jobs.make_ready(book, job)
+            if job.record.state in TERMINAL:  # carried outputs that are too large to be handed on
+                jobs.after_end(book, job)

@@ -35,7 +35,7 @@ def move(book: Book, job: JobEntry, event: JobEvent, *, message: str | None = No
     """
     _step(book, job, event, message)
     if job.record.state in TERMINAL:
-        _ended(book, job)
+        after_end(book, job)
 
 
 def make_ready(book: Book, job: JobEntry) -> None:
@@ -98,7 +98,7 @@ def _leave(book: Book, job: JobEntry, old: JobState, new: JobState) -> None:
         book.reopen(minion)
 
 
-def _ended(book: Book, job: JobEntry) -> None:
+def after_end(book: Book, job: JobEntry) -> None:
     """Tell the jobs that need this one; end the run with its last job."""
     run = job.run
     # A work list, not recursion: a chain of 10,000 jobs is skipped in one step.

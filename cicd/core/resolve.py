@@ -43,7 +43,9 @@ def _resolve(book: Book, event: JobResolved) -> RunRecord | CicdError:
 def _take_word(book: Book, job: JobEntry, event: JobResolved) -> None:
     record = job.record
     word = Resolution(how=event.how, by=event.by, why=event.why, attempt=record.attempt, resolved_s=book.now.wall_s)
-    granted = record.granted + (event.how is ResolvedAs.RETRY)
-    job.record = replace(record, resolution=word, granted=granted)
+    again = event.how is ResolvedAs.RETRY
+    # A person's word begins a new count: what was lost before says nothing against trying once more.
+    lost = 0 if again else record.lost
+    job.record = replace(record, resolution=word, granted=record.granted + again, lost=lost)
     why = f": {event.why}" if event.why else ""
     jobs.move(book, job, _EVENTS[event.how], message=f"{event.by} {_WORDS[event.how]}{why}")

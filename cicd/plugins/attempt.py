@@ -45,7 +45,7 @@ from cicd.plugins.pb import pipeline_pb2 as pb
 from cicd.plugins.pb.goplugin import GRPCControllerStub
 from cicd.plugins.pb.pipeline_grpc import PipelineStub
 from cicd.plugins.place import Place
-from cicd.plugins.run_call import call_run_job, failed, request_of
+from cicd.plugins.run_call import MESSAGE_LIMIT, TRACEBACK_LIMIT, call_run_job, failed, request_of
 from cicd.plugins.spool import SpoolFile
 from cicd.plugins.supervised import Exit, Supervised
 from cicd.plugins.zygote_pool import ZygotePool
@@ -191,7 +191,10 @@ class Attempt:
 
     async def run(self) -> tuple[Result, LogState]:
         """Run the attempt to its end; return its result and its closed log. Nothing of it is left then."""
-        pipe = OutputPipe()
+        try:
+            pipe = OutputPipe()
+        except OSError as error:  # no descriptor left, most likely: nothing was begun
+            return failed(f"not started: {error}", FailureKind.INFRASTRUCTURE), self._log.close()
         handshake = HandshakeReader(self._log.output)
         address: asyncio.Future[bytes] = self._loop.create_future()
 
@@ -372,8 +375,8 @@ class Attempt:
         result = result_of(own, exited, self._verdict, seen, stalled_s=stalled_s)
         result = msgspec.structs.replace(
             result,
-            message=masked.text(result.message),
-            traceback=masked.text(result.traceback),
+            message=masked.text(result.message)[:MESSAGE_LIMIT],
+            traceback=masked.text(result.traceback)[-TRACEBACK_LIMIT:],
             log_bytes=state.size_bytes,
             log_sha256=state.sha256,
             log_lines=state.lines,

@@ -54,11 +54,13 @@ class AttemptLog:
         self._at_line_start = True
         self._broken = False
         self._notices: list[str] = []
+        self._told_short = False
         self.masker = Masker()
 
     def mask(self, value: bytes) -> None:
         """Mask a value from here on."""
-        if value.strip() and not self.masker.add(value):
+        if value.strip() and not self.masker.add(value) and not self._told_short:
+            self._told_short = True  # once is enough: our own lines are outside the limit
             self._notices.append(_TOO_SHORT)
 
     def output(self, data: bytes) -> None:
@@ -73,7 +75,7 @@ class AttemptLog:
 
     def say(self, text: str) -> None:
         """Add a line of the minion's own."""
-        line = f"[warning] cicd: {text}\n".encode()
+        line = f"[warning] cicd: {self.masker.text(text)}\n".encode()
         self._put(line if self._at_line_start else b"\n" + line)
 
     def warn_of(self, outputs: Mapping[str, str]) -> None:

@@ -103,10 +103,13 @@ class DataFolder:
         """
         if not self.work.exists():
             return None
-        old = self.path / f"work.old-{os.getpid()}"
-        self.work.rename(old)
+        self.work.rename(self.doomed())
         doomed = [str(folder) for folder in self.path.glob("work.old-*")]
         return subprocess.Popen((*INTERPRETER, BOOTSTRAP, "remove", *doomed), stdin=subprocess.DEVNULL, env={})
+
+    def doomed(self) -> Path:
+        """Return a path that nothing has, for a folder that is to be removed: a pid may be an earlier one's again."""
+        return Path(tempfile.mkdtemp(prefix="work.old-", dir=self.path)) / "work"
 
     def close(self) -> None:
         """Remove the sockets and let go of the folder."""

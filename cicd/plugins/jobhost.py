@@ -18,6 +18,7 @@ jobhost is left (`leftovers`), and only then is the agent started.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,6 +70,8 @@ from cicd.plugins.zygote_pool import ZygotePool
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 CAPABILITIES = ("leave",)
+_BROKEN = 70
+"""Exit code after a bug of our own."""
 _PULSE_S = 1.0
 _JOURNAL_RETRY_S = 1.0
 _AGENT_STOP_S = 2.0
@@ -323,7 +326,12 @@ class JobHost:
         self._running[key] = (attempt, asyncio.create_task(self._run(key, attempt)))
 
     async def _run(self, key: Key, attempt: Attempt) -> None:
-        result, state = await attempt.run()
+        try:
+            result, state = await attempt.run()
+        except Exception:
+            # Nobody can say what is left of it. The next start of this minion ends that, and tells what it was.
+            log.exception("attempt.broken", job=key[0], attempt=key[1], effect="this minion starts anew")
+            os._exit(_BROKEN)
         if result.status is Status.LOST:
             await self._family.end_all_strays()
         if not self._lease.valid:

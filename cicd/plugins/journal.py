@@ -107,8 +107,7 @@ class Journal:
         Raises:
             OSError: it could not be noted, or its end could not be: the attempt must not run.
         """
-        running = sum(held.entry.state is EntryState.RUNNING for held in self._held.values())
-        self._reserve((running + 2) * _END_BYTES)
+        self._reserve((self._running() + 2) * _END_BYTES)
         self._write(Record(op="start", job=key[0], attempt=key[1], session=session), sync=True)
 
     def finish(self, key: Key, result: Result) -> None:
@@ -152,9 +151,20 @@ class Journal:
         except OSError:
             # Half a record would hide every later one.
             os.ftruncate(self._fd, self._size_bytes)
+            self._keep_reserve()  # cut off with it, on some file systems
             raise
         self._size_bytes += len(data)
         self._apply(record)
+        self._keep_reserve()
+
+    def _running(self) -> int:
+        return sum(held.entry.state is EntryState.RUNNING for held in self._held.values())
+
+    def _keep_reserve(self) -> None:
+        """Have room again for the ends of what runs: what was written took some of it. A full disk: as it was."""
+        if running := self._running():
+            with contextlib.suppress(OSError):
+                self._reserve(running * _END_BYTES)
 
     def _reserve(self, length: int) -> None:
         """Have blocks for so many bytes behind the end; a file system that cannot do that gives none.
@@ -234,6 +244,7 @@ class Journal:
             os.close(folder)
         self.close()
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._keep_reserve()  # what the old file had is gone with it
 
 
 def _pack(record: Record) -> bytes:

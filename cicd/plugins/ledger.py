@@ -40,6 +40,7 @@ class Ledger:
         self._spool = Spool(folder.spool)
         self._closed: dict[Key, LogState] = {}
         self._open: dict[Key, SpoolFile] = {}
+        self._refused: dict[Key, Finished] = {}
         self._acknowledged: OrderedDict[Key, None] = OrderedDict()
         if self._journal.torn_bytes:
             log.warning("journal.torn", bytes=self._journal.torn_bytes)
@@ -69,8 +70,8 @@ class Ledger:
                 log.warning("attempt.buried", job=entry.job, attempt=entry.attempt)
 
     def knows(self, key: Key) -> bool:
-        """Whether the attempt is in the journal."""
-        return self._journal.get(key) is not None
+        """Whether the attempt is in the journal, or was refused."""
+        return self._journal.get(key) is not None or key in self._refused
 
     def was_acknowledged(self, key: Key) -> bool:
         """Whether the attempt's result was acknowledged lately: there is nothing more to do or to say."""
@@ -104,6 +105,8 @@ class Ledger:
         entry = self._journal.get(key)
         if entry is not None and entry.result is not None:
             told.append(Finished(job=key[0], attempt=key[1], result=entry.result))
+        elif key in self._refused:
+            told.append(self._refused[key])
         if state := self._closed.get(key):
             told.append(
                 LogClosed(
@@ -158,8 +161,9 @@ class Ledger:
         try:
             self._journal.finish(key, result)
         except OSError:
-            # Told, and not remembered: nothing was begun, so it may be asked for again.
-            return [Finished(job=key[0], attempt=key[1], result=result)]
+            # Not durable, but remembered: once this is told the job may be given to another, so it is never begun here.
+            # Forgotten by a kill it cannot be begun either: a Start of an older session is refused.
+            self._refused[key] = Finished(job=key[0], attempt=key[1], result=result)
         return self.story(key)
 
     def end_unstarted(self, key: Key, status: Status, message: str) -> None:
@@ -179,6 +183,7 @@ class Ledger:
         """Forget an attempt whose result the master has."""
         if key in self._open:
             return
+        self._refused.pop(key, None)
         self._journal.forget(key)
         self._acknowledged[key] = None
         if len(self._acknowledged) > _ACKNOWLEDGED_LIMIT:

@@ -21,8 +21,10 @@ OUTPUTS_LIMIT_BYTES = 16 * 1024
 """Most that a job may return, names and values together: it travels with every job that needs it."""
 
 _END_S = 1.0
-_TEXT_LIMIT = 2000
-_TRACEBACK_LIMIT = 16_000
+MESSAGE_LIMIT = 2000
+"""Most characters of a result's message."""
+TRACEBACK_LIMIT = 16_000
+"""Most characters of a traceback; its end is what counts."""
 
 _REFUSED = {"artifact": "artifacts", "spawn": "spawned jobs", "ask": "questions to people"}
 """Events that change what a run is; progress, metrics and the like only tell, and may be ignored."""
@@ -63,7 +65,7 @@ def request_of(run: RunJob, *, workspace: str, temp_dir: str, fence: str) -> pb.
 
 def failed(message: str, kind: FailureKind = FailureKind.USER) -> Result:
     """Return the result of an attempt that failed for this reason."""
-    return Result(status=Status.FAILED, message=message[:_TEXT_LIMIT], failure_kind=kind)
+    return Result(status=Status.FAILED, message=message[:MESSAGE_LIMIT], failure_kind=kind)
 
 
 async def call_run_job(channel: PluginChannel, request: pb.RunJobRequest, output: Callable[[bytes], None]) -> Result:
@@ -122,6 +124,7 @@ class _Call:
 
 
 def _result(result: pb.Result, outputs: dict[str, str]) -> Result:
+    """Return what the plugin said; its texts are cut later, once they are masked: half a secret is none to a mask."""
     outputs = {**outputs, **result.outputs}
     size_bytes = sum(len(name.encode()) + len(value.encode()) for name, value in outputs.items())
     status = _STATUS.get(result.status)
@@ -132,9 +135,9 @@ def _result(result: pb.Result, outputs: dict[str, str]) -> Result:
     kind = FailureKind.NONE if status is not Status.FAILED else _KIND.get(result.failure_kind, FailureKind.USER)
     return Result(
         status=status,
-        message=result.message[:_TEXT_LIMIT],
+        message=result.message,
         failure_kind=kind,
         exit_code=result.exit_code if result.exit_code or status is Status.SUCCEEDED else None,
         outputs=outputs if status is Status.SUCCEEDED else {},
-        traceback=result.traceback[-_TRACEBACK_LIMIT:],
+        traceback=result.traceback,
     )

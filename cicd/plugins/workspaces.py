@@ -9,8 +9,8 @@ Kept are those of failed attempts for a time, or all of them for ever (`jobs.kee
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -67,7 +67,6 @@ class Workspaces:
         self._end = end
         self._running: dict[Key, Start] = {}
         self._kept: dict[Key, tuple[str, float]] = {}
-        self._removals = 0
         self._sweep_due_boot_s = 0.0
         self._watch = DiskWatch(
             folder.path,
@@ -153,14 +152,15 @@ class Workspaces:
 
     def _put_aside(self, path: Path) -> Path:
         """Take a folder out of the way at once; return where it is."""
-        self._removals += 1
-        aside = self._folder.path / f"work.old-{os.getpid()}-{self._removals}"
         try:
+            aside = self._folder.doomed()
             path.rename(aside)
-            path.parent.rmdir()  # if this was its last attempt
         except OSError as error:
-            log.debug("workspace.stays", path=str(path), error=str(error))
-        return aside
+            log.warning("workspace.stays", path=str(path), error=str(error))
+            return path
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()  # if this was its last attempt
+        return aside.parent
 
     def _remove(self, folders: list[Path]) -> None:
         there = [str(folder) for folder in folders if folder.exists()]

@@ -64,6 +64,7 @@ class ZmqDialer(SocketLoop):
         name: of the socket, in taps and as the thread's name.
         queue_limit: most frames that wait, urgent ones and others counted apart. Further ones are dropped and counted.
         uniform: returns a number from 0 up to 1, for the jitter.
+        longest_pause_s: between two attempts; those of many peers need it long, a single one's may be short.
 
     Raises:
         UserError: the address or a key is malformed.
@@ -81,6 +82,7 @@ class ZmqDialer(SocketLoop):
         name: str = "dialer",
         queue_limit: int = QUEUE_FRAMES,
         uniform: Callable[[], float] = _unit,
+        longest_pause_s: float = RECONNECT_S[1],
     ) -> None:
         from_z85(server_public)
         from_z85(client_keys.secret)
@@ -94,6 +96,7 @@ class ZmqDialer(SocketLoop):
         self._socket_name = name
         self._limit = queue_limit
         self._uniform = uniform
+        self._longest_pause_s = longest_pause_s
         self._urgent: deque[bytes] = deque()
         self._normal: deque[bytes] = deque()
         self._overflow = 0
@@ -175,7 +178,7 @@ class ZmqDialer(SocketLoop):
             if now - self._until_s >= _STABLE_S:
                 self._failures = 0
         self._drop_link()
-        bound = min(RECONNECT_S[1], _FIRST_BOUND_S * 2.0**self._failures)
+        bound = min(self._longest_pause_s, _FIRST_BOUND_S * 2.0**self._failures)
         self._failures = min(self._failures + 1, 16)
         self._until_s = now + RECONNECT_S[0] + self._uniform() * (bound - RECONNECT_S[0])
         self._discard()

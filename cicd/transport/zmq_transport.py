@@ -10,7 +10,7 @@ from cicd.transport.curve import KeyPair
 from cicd.transport.policy import Policy, deny_all
 from cicd.transport.tap import TapPublisher
 from cicd.transport.zap import ZapHandler
-from cicd.transport.zmq_dialer import ZmqDialer
+from cicd.transport.zmq_dialer import RECONNECT_S, ZmqDialer
 from cicd.transport.zmq_listener import ZmqListener
 
 
@@ -56,10 +56,25 @@ class ZmqTransport:
             self.context, address, server_keys, domain, clock=self._clock, tap=self.tap, name=name or "listener"
         )
 
-    def dialer(self, address: str, server_public: str, client_keys: KeyPair, *, name: str = "") -> ZmqDialer:
+    def dialer(
+        self,
+        address: str,
+        server_public: str,
+        client_keys: KeyPair,
+        *,
+        name: str = "",
+        longest_pause_s: float = RECONNECT_S[1],
+    ) -> ZmqDialer:
         """Return a dialer; see `Transport`."""
         return ZmqDialer(
-            self.context, address, server_public, client_keys, clock=self._clock, tap=self.tap, name=name or "dialer"
+            self.context,
+            address,
+            server_public,
+            client_keys,
+            clock=self._clock,
+            tap=self.tap,
+            name=name or "dialer",
+            longest_pause_s=longest_pause_s,
         )
 
     def name_peer(self, peer: bytes, name: str) -> None:

@@ -37,6 +37,14 @@ def test_messages_and_tracebacks_are_masked(lab):
     assert "t0ken" not in lab.stderr
 
 
+def test_a_secret_that_the_limit_of_messages_would_cut_is_masked_first(lab):
+    lab.start()
+    result, _log = lab.run("leaky", secrets={"TOKEN": "t0ken+Value"}, params={"who": "fails at length"})
+    assert len(result.message) > 1900
+    assert "t0k" not in result.message
+    assert "***" in result.message
+
+
 def test_a_log_has_a_limit_says_so_and_the_job_goes_on(lab):
     lab.start(logs="limit_bytes = 10000")
     result, log = lab.run("floods")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from cicd.codec import Codec
 from cicd.core.agent.agent import ACKED_KEPT, Agent
+from cicd.core.agent.inventory import Inventory
 from cicd.core.agent.steps import BeatNow, Fetch, Fetched, Leave, Level, Link, LinkChanged, Note, Step, ToHost, ToMaster
 from cicd.messages.base import Digest, ErrorReply, JobId, MinionId, RunId, Wire, job_id
 from cicd.messages.jobhost import (
@@ -21,6 +23,8 @@ from cicd.messages.jobhost import Leave as LeaveHost
 from cicd.messages.minion import (
     Beat,
     BeatAck,
+    Entry,
+    EntryState,
     Fenced,
     Goodbye,
     Hello,
@@ -188,3 +192,15 @@ def test_a_master_that_does_not_know_the_minions_key_makes_it_enrol_anew():
     (leave,) = agent.handle(Refused(code="own_key", text="no"), 101.0)
     assert isinstance(leave, Leave)
     assert leave.code == 3
+
+
+def test_results_that_are_not_ascii_fit_into_a_message_too() -> None:
+    """A frame has bytes, not characters."""
+    result = Result(status=Status.FAILED, traceback="\N{PILE OF POO}" * 16_000, message="\u6f22" * 2_000)
+    entries = [Entry(job=JobId(f"r-{n}"), attempt=1, state=EntryState.FINISHED, result=result) for n in range(40)]
+    alone: list[Entry] = []
+    fitting = Inventory(entries).fitting(alone.append)
+    assert len(fitting) == 40
+    assert alone
+    beat = Beat(session=1, seq=1, sent_boot_s=1.0, inventory=fitting)
+    assert Codec([Beat]).decode(Codec([Beat]).encode(beat)) == beat

@@ -121,3 +121,17 @@ def test_files_that_cannot_be_used_are_refused(tmp_path):
     (tmp_path / "big").write_bytes(b"x" * (LIMIT_BYTES + 1))
     with pytest.raises(UserError, match="more than"):
         MaskFiles([tmp_path / "big"])
+
+
+def test_our_own_lines_are_masked_and_said_once(tmp_path):
+    """They are outside the limit: a job cannot have them said again and again."""
+    bench = Bench(tmp_path)
+    for _ in range(50):
+        bench.log.mask(b"abc")
+        bench.log.output(b"x\n")
+    bench.log.mask(b"hunter2-secret")
+    bench.log.warn_of({"hunter2-secret": "hunter2-secret"})
+    text = bench.end().decode()
+    assert text.count("not masked") == 1
+    assert "holds a masked value" in text
+    assert "hunter2" not in text

@@ -26,7 +26,7 @@ from cicd.messages.bulk import CHUNK_BYTES, TO_MINION, BlobKind, BulkHello
 from cicd.messages.cluster import MinionRecord
 from cicd.messages.jobhost import LogClosed, LogGrew, LogStored
 from cicd.messages.minion import RunJob
-from cicd.messages.run import AttemptRecord, JobRecord, JobState
+from cicd.messages.run import AttemptRecord, JobRecord, JobState, Result, Status
 from cicd.plugins.artifact import pack
 from cicd.storage import records
 from cicd.storage.memory import MemoryStorage
@@ -330,3 +330,20 @@ def test_a_bulk_hello_for_another_minion_is_dropped_and_counted(tmp_path):
     pykka.ActorRegistry.stop_all(timeout=5)
     storage.close()
     assert not deaths.seen
+
+
+def test_a_log_of_an_attempt_that_told_its_end_is_taken_though_the_next_has_begun(bulk, tmp_path):
+    """Tried again at once: the last lines of the first attempt are still under way."""
+    both = bulk()
+    tried = AttemptRecord(
+        job=JOB, attempt=1, minion=ME, minion_name="m", session=1, result=Result(status=Status.FAILED)
+    )
+    StoreClient(both.store).commit(records.save_attempt(tried))
+    both.cable.plug()
+    path = tmp_path / "old.log"
+    path.write_bytes(b"old\n")
+    sha = hashlib.sha256(b"old\n").hexdigest()
+    both.down.put([LogClosed(job=JOB, attempt=1, path=str(path), size_bytes=4, lines=1, sha256=sha)])
+    wait_until(both.stored)
+    assert both.logs.path(JOB, 1).read_bytes() == b"old\n"
+    assert Records(both.storage).log(JOB, 1).gap == ""

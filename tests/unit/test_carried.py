@@ -99,3 +99,18 @@ def test_what_needs_a_job_that_is_run_again_is_run_again_too() -> None:
     found = carried(PipelineSpec(name="p", jobs=specs), jobs)
     assert [job.name for job in found] == ["build", "docs"]
     assert carried(PipelineSpec(name="p", jobs=specs[4:5]), [replace(jobs[4], index=0)])
+
+
+def test_carried_outputs_that_are_too_large_end_the_run_as_they_did_before() -> None:
+    world = World.of(ModelMinion("a", slots=20))
+    many = tuple(f"p{number}" for number in range(11))
+    specs = (*(JobSpec(name=name) for name in many), JobSpec(name="sum", needs=many), JobSpec(name="z", needs=("sum",)))
+    old = world.submit("p", specs)
+    for _ in many:
+        world.start("a")
+        world.finish("a", outputs={"o": "x" * 15_500})
+    assert world.store.runs[old].state is RunState.FAILED
+    run = world.submit("p", specs, retry_of=old)
+    assert states(world, run)[-2:] == ["failed", "skipped"]
+    assert world.store.runs[run].state is RunState.FAILED
+    assert not world.cluster.book.runs

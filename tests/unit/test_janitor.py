@@ -295,3 +295,30 @@ def test_the_janitor_goes_round_and_looks_at_the_disk(place):
     assert look.now.logs_bytes > 0
     assert look.now.total_bytes > look.now.free_bytes > 0
     assert not deaths.seen
+
+
+def test_what_came_into_use_while_a_round_went_on_stays(place):
+    """A retried run needs an old plugin again: it is looked at once more before anything goes."""
+    place.pipeline(plugin=Digest(A), source_digest=Digest(A))
+    for name in (A, B, "d" * 64):
+        put(place, f"plugins/{name}", days=9)
+    notes: list[str] = []
+    keeper = FileKeeper(
+        place.storage,
+        place.clock,
+        place.folder,
+        plugins_age_s=5 * DAY_S,
+        mirrors_age_s=0,
+        builds_keep=0,
+        note=lambda one: notes.append(one.name),
+    )
+    steps = keeper.steps()
+    for _ in range(2):
+        next(steps)  # what is used has been listed, and the first has been looked at
+    place.storage.commit(
+        [], records.save_run(replace(run_record(RunId("01run9")), plugin=Digest(B), state=RunState.QUEUED))
+    )
+    for _ in steps:
+        pass
+    assert notes == ["d" * 12]
+    assert (place.folder / "plugins" / B).exists()

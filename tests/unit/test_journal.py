@@ -108,3 +108,17 @@ def test_a_record_that_does_not_fit_leaves_no_half(open_journal, path, monkeypat
     assert journal.get(A).state is EntryState.RUNNING
     journal.start(B, session=1)
     assert states(open_journal()) == {A: EntryState.RUNNING, B: EntryState.RUNNING}
+
+
+def test_what_runs_keeps_its_room_when_the_file_is_written_anew(tmp_path):
+    """The blocks for its end are the old file's: the new one has its own."""
+    journal = Journal(tmp_path / "journal")
+    journal.start((JobId("r-0"), 1), session=1)
+    for number in range(1, 80):
+        key = (JobId(f"r-{number}"), 1)
+        journal.finish(key, Result(status=Status.FAILED, traceback="x" * 16_000))
+        journal.forget(key)
+    size = (tmp_path / "journal").stat()
+    assert size.st_size < 512 * 1024, "it was never written anew"
+    assert size.st_blocks * 512 >= size.st_size + 60 * 1024
+    journal.close()

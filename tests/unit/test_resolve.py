@@ -91,3 +91,12 @@ def test_only_what_is_in_doubt_can_be_resolved() -> None:
     assert isinstance(resolve(world, JobId("nobody-0"), ResolvedAs.FAILED), NotFoundError)
     world.handle(JobResolved(job=world.job(run, "x").id, how=ResolvedAs.FAILED, by="ann"))
     assert world.store.runs[run].state is RunState.FAILED
+
+
+def test_a_granted_attempt_begins_a_new_count_of_losses() -> None:
+    world, run = in_doubt()
+    for _ in range(5):
+        resolve(world, world.job(run, "x").id, ResolvedAs.RETRY)
+        world.start("a")
+        world.restart("a")
+        assert (world.job(run, "x").state, world.job(run, "x").lost) == (JobState.UNKNOWN, 1)

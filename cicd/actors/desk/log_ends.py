@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cicd.messages.client import LogEndInfo
 from cicd.messages.evidence import Cause
-from cicd.messages.run import AttemptRecord, JobRecord, LogRecord
+from cicd.messages.run import AttemptRecord, JobRecord, LogRecord, Status
 
 
 def of_record(record: LogRecord, read_bytes: int) -> LogEndInfo:
@@ -45,7 +45,7 @@ def open_end(job: JobRecord, tried: AttemptRecord, read_bytes: int, *, minion_kn
     why = ""
     if not minion_known:
         why = f"{name} has lost its data folder, and with it what it had not sent"
-    elif job.attempt > tried.attempt:
+    elif job.attempt > tried.attempt and result.status is Status.LOST:
         why = f"attempt {job.attempt} has begun since: what {name} still has of this one is not taken any more"
     elif result.evidence.cause == Cause.SILENCE:
         why = f"{name} was lost and has not been back: it may still have the rest"

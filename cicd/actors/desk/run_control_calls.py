@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from cicd.actors.archive import blob_path
 from cicd.actors.desk.finding import find_job, find_run
 from cicd.actors.desk.run_calls import render_run
 from cicd.actors.desk.tools import Answered, Tools
@@ -11,9 +14,11 @@ from cicd.core.lifecycle import TERMINAL_RUNS
 from cicd.errors import ConflictError, NotFoundError, UserError
 from cicd.messages import client as c
 from cicd.messages.base import RunId
+from cicd.messages.bulk import BlobKind
 from cicd.messages.run import RunRecord, RunState, Trigger
 from cicd.storage.records import Records
 
+MAX_GRACE_S = 86_400.0
 MAX_WHY = 1000
 """Longest reason that a person can give, in characters."""
 
@@ -29,8 +34,8 @@ class RunControlCalls:
         self._tools = tools
 
     def CancelRun(self, call: c.CancelRun, user: str, asker: Asker) -> Answered:
-        if call.grace_s is not None and call.grace_s < 0:
-            raise UserError("the grace has to be 0 seconds or more")
+        if call.grace_s is not None and not 0 <= call.grace_s <= MAX_GRACE_S:  # NaN is not either
+            raise UserError(f"the grace has to be between 0 and {MAX_GRACE_S:.0f} seconds")
         with self._tools.storage.snapshot() as view:
             found = Records(view)
             run = find_run(found, call.run)
@@ -71,7 +76,7 @@ class RunControlCalls:
             raise ConflictError(f"{name} is still {run.state}: wait for its end, or cancel it (cicd runs cancel)")
         if run.state is RunState.SUCCEEDED and not call.all_jobs:
             raise ConflictError(f"{name} has succeeded: nothing is left to run again; --all runs all of its jobs")
-        if plugin is None or gone:
+        if plugin is None or gone or not self._keep_for(run):
             raise NotFoundError(f"{name} cannot be run again: its pipeline or its plugin is no longer there")
         carried = () if call.all_jobs else carrying.carried(plugin.spec, jobs)
         record = _repeated(run, RunId(self._tools.ids.new()), user)
@@ -87,6 +92,16 @@ class RunControlCalls:
         )
         self._tools.events.put([event])
         return render_run
+
+    def _keep_for(self, run: RunRecord) -> bool:
+        """Have what a run is pinned to kept, as used just now; return whether it is still there at all."""
+        folder, now = self._tools.about.data_dir, self._tools.clock.wall_s()
+        try:
+            os.utime(blob_path(folder, BlobKind.PLUGIN, run.plugin).parent, (now, now))
+            os.utime(blob_path(folder, BlobKind.SOURCE, run.source_digest), (now, now))
+        except OSError:
+            return False
+        return True
 
 
 def _repeated(old: RunRecord, id_: RunId, user: str) -> RunRecord:

@@ -47,8 +47,8 @@ class Inventory:
         for entry in self._entries.values():
             result = entry.result
             if result is not None:
-                room -= sum(len(name) + len(value) for name, value in result.outputs.items())
-                room -= len(result.traceback) + len(result.message) + _RESULT_BYTES
+                texts = (*result.outputs, *result.outputs.values(), result.traceback, result.message)
+                room -= sum(len(text.encode()) for text in texts) + _RESULT_BYTES
             if result is not None and room < 0:
                 alone(entry)
                 fitting.append(replace(entry, result=None))

@@ -109,6 +109,7 @@ class SimMaster:
         self._waiting = None
         self._routes = Routes(lambda _peer, _name: None)
         self.cluster = self.store.restore(self.settings, self.now)
+        self._world.witness.restarted(self)
         if not self._world.rules.start_grace:
             for entry in self.cluster.book.minions.values():
                 entry.expires_boot_s = self.boot_s

@@ -156,6 +156,10 @@ class Witness:
         """A minion left on purpose."""
         self._given_up.add((minion, session))
 
+    def restarted(self, master: SimMaster) -> None:
+        """Who is given up in the store was so by the master before, which may have died before it could be judged."""
+        self._given_up |= {(each.id, each.session) for each in master.store.minions.values() if each.fenced}
+
     def decided(self, master: SimMaster, *, ticked: bool) -> None:
         """The core has taken in a batch; at a tick it has looked at every silence."""
         now = self._world.clockwork.now_s
