@@ -65,10 +65,11 @@ def test_a_cancel_that_meets_the_end_is_no_cause_for_disagreement(tmp_path, size
     with cluster_of(minions=1, slots=1) as cluster, cluster.client() as client:
         create(client, "witness", repository_of(tmp_path))
         for _ in range(times):
-            run = start(client, "witness", file=str(witness.path), hold="0.05")
-            # The job's last word is a millisecond or so before its end.
+            run = start(client, "witness", file=str(witness.path), hold="0.2")
             witness.wait_for_start(run)
-            pass_time(dice.between(0.040, 0.065))
+            began = next(one.boot_s for one in reversed(witness.statements()) if one.run == run)
+            # Its last word is said 0.2 s later, its end told a millisecond or two after that.
+            pass_time(max(0.0, began + 0.2 + dice.between(-0.002, 0.004) - CLOCK.boot_s()))
             try:
                 client.ask(CancelRun(run=run), RunAnswer)
                 cancelled = True
