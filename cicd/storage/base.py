@@ -36,8 +36,11 @@ class StoreFullError(UnavailableError):
     code = "store_full"
 
 
-class StoreBrokenError(CicdError):
-    """The store cannot go on in this process (a failed write of its meta page): exit and start again."""
+class StoreBrokenError(UnavailableError):
+    """The store cannot go on in this process (a failed write of its meta page): exit and start again.
+
+    Who asked for something meanwhile may ask again: the next process has a store that goes on.
+    """
 
     code = "store_broken"
 

@@ -16,7 +16,7 @@ from typing import Self
 
 from cicd.client import Client
 from cicd.clock import SystemClock
-from cicd.errors import UnavailableError
+from cicd.errors import CicdError
 from cicd.messages.client import RunAnswer, StartRun
 from cicd.testing.local_cluster import LocalCluster
 from cicd.testing.waiting import wait_until
@@ -164,7 +164,9 @@ class Load:
             try:
                 call = StartRun(pipeline=self.pipeline, params=self.params, request=request)
                 run = client.ask(call, RunAnswer, timeout_s=30).run
-            except UnavailableError:
+            except CicdError as error:
+                if not error.retryable:
+                    raise
                 if self._over.is_set():
                     return  # not acknowledged: nothing was promised
             else:
