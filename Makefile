@@ -23,7 +23,7 @@ dev: $(ENV)  ## a cluster on this machine until Ctrl-C (DIR=folder: runs its pip
 test: lint wheel-env  ## lint, then every test; end-to-end tests run the built wheel (PYTEST_ARGS=...)
 	CICD_TEST_PYTHON=$(CURDIR)/$(WHEEL_VENV)/bin/python \
 		$(RUN) -m pytest -n 3 --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)
-	@$(VENV)/bin/coverage report | tail -n 1
+	@echo "coverage, in percent: $$($(VENV)/bin/coverage report --format=total)"
 	@$(VENV)/bin/coverage report --include='cicd/core/*,cicd/messages/*' --fail-under=100
 
 quick: $(ENV)  ## the tests that start no cluster
