@@ -3,6 +3,7 @@
 import pytest
 
 from cicd.messages.run import Status
+from cicd.testing.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -18,6 +19,7 @@ def test_no_secret_reaches_the_spool_or_the_result(lab):
     assert [line.split()[:2] for line in lines[0:6:2]] == [["***", "***"]] * 3, log
     assert [line.split()[2][:6] for line in lines[0:6:2]] == ["dXNlcj"] * 3, log
     assert "[info] logged ***" in lines
+    wait_until(lambda: not list(lab.data.glob("work/*")) and not list(lab.data.glob("work.old-*")), 20)
     everything = b"".join(
         path.read_bytes() for path in lab.data.rglob("*") if path.is_file() and "journal" not in path.name
     )
