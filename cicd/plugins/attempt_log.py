@@ -106,7 +106,8 @@ class AttemptLog:
         kept = 0
         if not self._dropped_bytes:
             room = max(0, self._limit_bytes - self._file.size_bytes)
-            kept = data.rfind(b"\n", 0, room) + 1 or room
+            begun = self._file.size_bytes and self._at_line_start  # then the line that does not fit is left out whole
+            kept = data.rfind(b"\n", 0, room) + 1 or (0 if begun else room)
             self._put(data[:kept])
             self.say(f"the log has reached logs.limit_bytes ({self._limit_bytes}): what follows is dropped")
         self._dropped_bytes += len(data) - kept

@@ -85,6 +85,16 @@ def test_the_limit_keeps_whole_lines_and_counts_what_is_dropped(tmp_path):
     assert lines[3].endswith(b"56 bytes of output were dropped beyond the limit of 10")
 
 
+def test_a_line_of_its_own_that_does_not_fit_is_left_out_whole(tmp_path):
+    bench = Bench(tmp_path, limit_bytes=10)
+    bench.log.output(b"one\ntwo\n")
+    bench.log.output(b"three\n")
+    lines = bench.end().splitlines()
+    assert lines[:2] == [b"one", b"two"]
+    assert lines[2].endswith(b"the log has reached logs.limit_bytes (10): what follows is dropped")
+    assert lines[3].endswith(b"6 bytes of output were dropped beyond the limit of 10")
+
+
 def test_one_long_line_is_cut_at_the_limit(tmp_path):
     bench = Bench(tmp_path, limit_bytes=10)
     bench.log.output(b"x" * 100)
